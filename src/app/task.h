@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * task.h - a task (design.md section 2): a journal reader, its aggregations, one sink, its own positions. Steppable, so
+ * that tests can crash it between any two steps; the program's thread calls task_run. Recovery and generations (R10,
+ * R15) follow class World.load / generation / adopt of tests/oracle/recovery_model.py.
+ */
+#ifndef WIKITALLY_APP_TASK_H
+#define WIKITALLY_APP_TASK_H
+
+#include "compute/lane.h"
+#include "journal/journal.h"
+#include "sink/sink.h"
+
+struct task_options {
+    const char *name; /* "results" */
+    const struct aggregation_options *aggregations;
+    size_t aggregation_count;
+    int64_t retention_us;    /* the journal's; 0 unknown */
+    int64_t commit_every_us; /* trigger: 1 s (R8); bounds how long rows wait */
+    size_t max_pending_rows; /* commit earlier at this many dirty rows: 200,000 */
+    int64_t max_keys_total;  /* over all windows and aggregations (R9): 2,000,000; beyond: (other) */
+    bool adopt;              /* R15 --adopt */
+    struct clock *clock;
+};
+
+struct task;
+/* The reader and the sink are borrowed and used by this thread only. */
+enum err_class task_new(const struct task_options *options, struct journal_reader *reader, struct sink *sink,
+                        struct task **ret_task, struct err *err);
+void task_free(struct task *t);
+/* What a start does for all partitions: finds or begins generations, checks the journal (EXIT_CONFIG unless adopt),
+ * makes lanes. */
+enum err_class task_load(struct task *t, struct err *err);
+/* Reads up to max_records of a partition and feeds them. *ret_read: how many. */
+enum err_class task_read(struct task *t, uint32_t partition, size_t max_records, size_t *ret_read, struct err *err);
+/* Commits what may be committed. ERR_FATAL/EXIT_FENCED: another owner; what is in memory is dropped. */
+enum err_class task_commit(struct task *t, struct err *err);
+/* Offsets per partition below which the journal may forget: min(replay_from, position - 1); any thread. */
+void task_keep(struct task *t, int64_t *ret_keep, uint32_t partitions);
+void task_lane_state(const struct task *t, size_t aggregation, uint32_t partition, struct lane_state *ret_state);
+bool task_at_end(struct task *t); /* every lane has committed up to the journal's end as last seen */
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lane.h - one aggregation on one journal partition in one process (R5-R10, R12): stream time, windows, rows, ledger.
+ * The model is class Lane of tests/oracle/recovery_model.py; the words are the same. All of it but its line is lost in
+ * a crash and rebuilt by reading again from line.replay_from. One thread, no I/O, no clock.
+ */
+#ifndef WIKITALLY_COMPUTE_LANE_H
+#define WIKITALLY_COMPUTE_LANE_H
+
+#include "base/arena.h"
+#include "compute/aggregation.h"
+
+/* A record decoded once for all lanes of a task. */
+struct decoded {
+    const struct record *record;
+    enum dead_reason dead; /* of the scan; DEAD_NONE: values are good */
+    enum change_kind kind;
+    const struct value *values; /* of the task's field set */
+};
+/* Scans and classifies; values must hold field_set_count entries. */
+void decode_record(const struct field_set *set, const struct record *r, struct value *values,
+                   struct decoded *ret_decoded);
+
+struct lane;
+/* `line`: where to go on (copied). `seed`: of sketches, stored with the journal. */
+struct lane *lane_new(const struct aggregation *a, size_t index, int64_t generation, int64_t epoch, uint32_t partition,
+                      const struct task_line *line, uint64_t seed);
+void lane_free(struct lane *l);
+
+int64_t lane_next(const struct lane *l); /* next offset it wants: feed() it the first record at or after this */
+int64_t
+lane_position(const struct lane *l); /* what is committed; while next < position it is rebuilding and may not commit */
+/* Records must come in order; a jump is a hole (R10). A record before lane_next() is skipped. ERR_FATAL: a sum beyond
+ * 64 bits, task key bound. *ret_dead: DEAD_NONE, or why this record is dead for this aggregation and new (>= position):
+ * the task writes one dead letter per record. */
+enum err_class lane_feed(struct lane *l, const struct decoded *d, enum dead_reason *ret_dead, struct err *err);
+
+bool lane_dirty(const struct lane *l); /* anything that a commit would carry */
+/* What to commit now; in arena, borrows the lane until lane_committed. False: nothing to commit (nothing read, or still
+ * rebuilding). */
+bool lane_commit(struct lane *l, struct arena *arena, struct lane_commit *ret_commit);
+void lane_committed(struct lane *l, const struct lane_commit *commit); /* it was stored */
+
+/* For `explain`, metrics and the live view. */
+struct lane_state {
+    int64_t stream_us, watermark_us; /* TIME_NONE before the first */
+    int64_t open_windows, keys;      /* windows that may still change; keys in all of them */
+    int64_t position, next, replay_from;
+};
+void lane_state(const struct lane *l, struct lane_state *ret_state);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * journal.h - the durable, ordered, replayable record (front header of this room). Implementations: sqlite.c (embedded
+ * default), memory.c (tests). Kafka comes with its own issue.
+ *
+ * One writer (one thread, one connection, holds the directory's lock); any number of readers, each with a read-only
+ * connection of its own and transactions under 1 s.
+ */
+#ifndef WIKITALLY_JOURNAL_JOURNAL_H
+#define WIKITALLY_JOURNAL_JOURNAL_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/record.h"
+
+struct journal; /* the writer */
+struct journal_reader;
+
+struct journal_options {
+    const char *directory; /* SQLite: holds journal.db and the lock file; NULL for memory */
+    const char
+        *source; /* R2: the source's identity, e.g. "eventstreams:https://stream.wikimedia.org/v2/stream/recentchange";
+                    another one stored there is refused (EXIT_CONFIG) */
+    uint32_t partitions; /* created with; opening with more adds partitions, with fewer is refused */
+    int64_t max_bytes;   /* R13 hard limit of the database file; 0: none */
+    bool adopt;          /* R15 --adopt: raise the epoch */
+    struct clock *clock;
+};
+
+/* Opens for writing; makes directory and database if they are not there. Errors: EXIT_IN_USE (another instance holds
+ * the lock; text names its pid), EXIT_TOO_NEW (user_version above ours; file untouched), EXIT_CONFIG (not ours, other
+ * source), EXIT_DATA (corrupt), EXIT_CANTCREAT, EXIT_IOERR, EXIT_NOPERM. */
+enum err_class journal_open_sqlite(const struct journal_options *options, struct journal **ret_journal,
+                                   struct err *err);
+enum err_class journal_open_memory(const struct journal_options *options, struct journal **ret_journal,
+                                   struct err *err);
+void journal_close(struct journal *j); /* NULL is fine; readers made from it must be closed before */
+
+const char *journal_id(const struct journal *j); /* random, 32 hex digits, made with the journal */
+int64_t journal_epoch(const struct journal *j);
+uint64_t journal_seed(const struct journal *j); /* R9: of sketches; stored */
+uint32_t journal_partitions(const struct journal *j);
+
+/* Appends all of it in one durable transaction; when this returns ERR_NONE it survives power loss (synchronous=FULL).
+ * On any other class nothing of it is there, except ERR_FATAL after a failed fsync: then the truth is what a reopen
+ * finds. ERR_RETRY with code EXIT_IOERR: full (disk, or max_bytes): try again later, nothing is lost. *ret_ends (may be
+ * NULL; partitions entries): next offsets. */
+enum err_class journal_append(struct journal *j, const struct batch *batch, int64_t *ret_ends, struct err *err);
+
+/* R13. Removes whole batches that are older than max_age_us (by arrival, against newest_arrival_us; 0: no limit) or
+ * beyond max_bytes of stored blobs, oldest first, but never one with an offset >= keep[partition]. Hard: `hard` ignores
+ * keep (on_full: release). */
+struct journal_retention {
+    int64_t max_age_us, max_bytes, newest_arrival_us;
+    const int64_t *keep;
+    bool hard;
+};
+enum err_class journal_retain(struct journal *j, const struct journal_retention *r, int64_t *ret_removed_records,
+                              struct err *err);
+
+/* Marks a dead letter as retried; part of the next append's transaction is not needed: its record was journalled just
+ * before. */
+enum err_class journal_dead_retried(struct journal *j, int64_t id, int64_t wall_us, struct err *err);
+/* Takes a corrupt batch out of the way (journal repair --skip): its offsets become a hole. */
+enum err_class journal_skip(struct journal *j, uint32_t partition, int64_t offset, struct err *err);
+
+/* Any thread: waits until more than `seen` appends were made since the journal was opened, or the time is over. -> the
+ * number now. */
+uint64_t journal_wait(struct journal *j, uint64_t seen, int64_t timeout_us);
+
+/* ---- reading: each reader belongs to one thread */
+
+/* From a writer in this process (either kind), or read-only from a directory that another process may be writing. */
+enum err_class journal_reader_new(struct journal *j, struct journal_reader **ret_reader, struct err *err);
+enum err_class journal_reader_open(const char *directory, struct journal_reader **ret_reader, struct err *err);
+void journal_reader_close(struct journal_reader *r);
+
+struct journal_info {
+    char id[33];
+    int64_t epoch;
+    uint64_t seed;
+    uint32_t partitions;
+    char source[1024];
+    int64_t created_us;
+    int64_t size_bytes; /* of stored blobs */
+};
+enum err_class journal_reader_info(struct journal_reader *r, struct journal_info *ret_info, struct err *err);
+/* Oldest offset kept and next offset to be written. Empty: equal. */
+enum err_class journal_reader_bounds(struct journal_reader *r, uint32_t partition, int64_t *ret_head, int64_t *ret_end,
+                                     struct err *err);
+
+struct journal_page {
+    const struct record *records; /* in `arena` given to read; offsets rise; a jump is a hole */
+    size_t count;                 /* 0: nothing at or after `from` yet */
+};
+/* Records at or after `from`, at most max_records (whole batches are decoded, so pages may be shorter). A corrupt
+ * batch: ERR_FATAL, EXIT_DATA, text names partition, offsets and what to do (journal repair --skip). Memory: the page's
+ * own, from the arena. */
+enum err_class journal_reader_read(struct journal_reader *r, uint32_t partition, int64_t from, size_t max_records,
+                                   struct arena *arena, struct journal_page *ret_page, struct err *err);
+/* The first offset of the first batch that holds an arrival >= arrival_us, else end: where to begin to look. */
+enum err_class journal_reader_seek_arrival(struct journal_reader *r, uint32_t partition, int64_t arrival_us,
+                                           int64_t *ret_offset, struct err *err);
+
+/* *ret_value in arena; ptr NULL if there is no such note. */
+enum err_class journal_reader_note(struct journal_reader *r, struct str key, struct arena *arena, struct str *ret_value,
+                                   struct err *err);
+/* Callbacks return false to stop. Strings are borrowed for the call. */
+enum err_class journal_reader_dead(struct journal_reader *r, int64_t from_id,
+                                   bool (*each)(const struct dead_letter *d, void *ctx), void *ctx, struct err *err);
+enum err_class journal_reader_tally(struct journal_reader *r, bool (*each)(const struct tally_row *row, void *ctx),
+                                    void *ctx, struct err *err);
+
+/* journal verify: every batch's checksum, count, offsets without overlap, blob decodes. Calls problem() for each
+ * finding; -> ERR_REJECT/EXIT_DATA if there was one. */
+struct journal_verified {
+    int64_t batches, records, holes;
+};
+enum err_class journal_reader_verify(struct journal_reader *r, void (*problem)(const char *text, void *ctx), void *ctx,
+                                     struct journal_verified *ret_verified, struct err *err);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sink.h - where results go (front header of this room, with results.h for reading). Implementations: sqlite.c
+ * (results.db), memory.c.
+ *
+ * A sink keeps, in one atomic unit (R11): rows, lines, task ledger, torn spans, marks, generations, dead letters. It
+ * belongs to one task's thread. Repeating any call is harmless: rows are upserted, the higher (epoch, revision, final)
+ * wins, lines move by compare-and-set.
+ */
+#ifndef WIKITALLY_SINK_SINK_H
+#define WIKITALLY_SINK_SINK_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/result.h"
+
+struct sink;
+
+struct sink_ops {
+    const char *name; /* "sqlite", "memory" */
+    /* Makes what is missing (tables, columns, views). Called once, before all others. Schemas outlive the sink.
+     * EXIT_CONFIG if what is there cannot hold a schema. May block for disk. */
+    enum err_class (*prepare)(struct sink *s, const struct result_schema *const *schemas, size_t count,
+                              struct err *err);
+    /* All generations of an aggregation (in arena, by number; may be none), and which one readers see (-1: none). */
+    enum err_class (*generations)(struct sink *s, size_t aggregation, struct arena *arena,
+                                  const struct generation **ret_list, size_t *ret_count, int64_t *ret_shown,
+                                  struct err *err);
+    /* Stores a new generation (number = the last + 1); shown at once if `show`. */
+    enum err_class (*begin)(struct sink *s, size_t aggregation, const struct generation *g, bool show, struct err *err);
+    /* The stored line, in arena. *ret_found false: nothing was ever committed. */
+    enum err_class (*line)(struct sink *s, size_t aggregation, int64_t generation, uint32_t partition,
+                           struct arena *arena, struct task_line *ret_line, bool *ret_found, struct err *err);
+    /* All or nothing, durable on return. A lane whose stored version is not old_version, or whose generation is not the
+     * last one: ERR_FATAL with EXIT_FENCED, nothing written. ERR_RETRY: busy or full, try again with the same commit.
+     * Blocks for one fsync. */
+    enum err_class (*commit)(struct sink *s, const struct task_commit *commit, struct err *err);
+    void (*close)(struct sink *s); /* NULL is fine */
+};
+
+struct sink {
+    const struct sink_ops *ops; /* first member of every implementation */
+};
+
+struct sink_options {
+    const char *directory; /* SQLite: results.db is in it (the caller holds the directory's lock) */
+    const char *task;      /* name of the task: part of every stored key */
+    struct clock *clock;
+};
+enum err_class sink_open_sqlite(const struct sink_options *options, struct sink **ret_sink, struct err *err);
+enum err_class sink_open_memory(const struct sink_options *options, struct sink **ret_sink, struct err *err);
+
+#endif
