@@ -58,7 +58,7 @@ enum err_class err_set(struct err *err, enum err_class cls, int code, const char
 enum err_class err_errno(struct err *err, enum err_class cls, int code, int errnum, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
-/* Puts "context: " before the text of an error. Returns err->cls. */
+/* Puts "context: " before the text of an error. Returns err->cls (err NULL: ERR_FATAL, so that it stays a failure). */
 enum err_class err_prefix(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The exit code of an error: its own, or by class: RETRY 75, REJECT 65, FATAL 70. */

@@ -48,11 +48,10 @@ static inline bool str_ends(struct str s, struct str suffix)
     return s.len >= suffix.len && (suffix.len == 0 || memcmp(s.ptr + s.len - suffix.len, suffix.ptr, suffix.len) == 0);
 }
 
-int str_cmp(struct str a, struct str b); /* by bytes, then by length: <0, 0, >0 */
-struct str str_trim(struct str s);       /* without blanks, tabs, CR, LF at both ends */
-bool str_split(
-    struct str *rest, char at,
-    struct str *ret_part); /* next part of *rest; false when *rest is used up. "a,,b" has three parts, "" has none */
+int str_cmp(struct str a, struct str b);                         /* by bytes, then by length: <0, 0, >0 */
+struct str str_trim(struct str s);                               /* without blanks, tabs, CR, LF at both ends */
+bool str_split(struct str *rest, char at, struct str *ret_part); /* next part of *rest; false when *rest is used up.
+                                                                    "a,,b" has three parts, "a," two, "" none */
 bool str_to_int64(struct str s, int64_t *ret_value); /* -?[0-9]+, all of s, within int64; "+1", " 1", "" are not */
 char *str_dup(struct str s);    /* NUL-terminated copy for free(); bytes after an inner NUL are kept but hidden */
 bool str_is_utf8(struct str s); /* RFC 3629: no overlong forms, no surrogates, up to U+10FFFF */

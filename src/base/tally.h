@@ -28,7 +28,10 @@ struct tally_row {
 struct tally { /* additions since the last tally_clear: what one commit carries */
     struct tally_row *rows;
     size_t count, cap;
-    size_t last[2]; /* index of the row hit last, per side: most records repeat it */
+    /* Private: */
+    uint32_t last[2][8]; /* index of the row hit last, per side and bucket: most records repeat it */
+    uint32_t *slots;     /* hash table of index + 1, 0 = free; only made when there are many rows */
+    size_t slot_count;
 };
 
 void tally_fini(struct tally *t);
@@ -38,5 +41,11 @@ void tally_add(struct tally *t, enum tally_by by, int64_t minute, uint8_t bucket
 void tally_book(struct tally *t, uint8_t bucket, int64_t event_us, int64_t arrival_us, int64_t clock_us,
                 int64_t skew_us);
 int64_t tally_minute(int64_t time_us, int64_t clock_us, int64_t skew_us);
+/* The first minute that still has a row of its own at that clock: what a store folds into TALLY_OLDER lies before it.
+ */
+int64_t tally_first_minute(int64_t clock_us);
+/* Moves the rows of minutes that have become older than that into TALLY_OLDER (a store that keeps its sum in memory).
+ */
+void tally_fold(struct tally *t, int64_t clock_us);
 
 #endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fault.c - seeded faults and failpoints of test builds. The two variables are cut into entries once; most processes
+ * have none, and then both functions are one test of a count.
+ */
+#include "base/fault.h"
+
+#include "base/err.h"
+#include "base/str.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { ENTRIES_MAX = 64 };
+
+struct failure {
+    struct str name;
+    bool kill;
+    int64_t at;           /* fails when it is reached for the at-th time */
+    _Atomic int64_t seen; /* how often it was reached */
+};
+
+static struct str faults[ENTRIES_MAX];
+static size_t fault_count;
+static struct failure failures[ENTRIES_MAX];
+static size_t failure_count;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* A typing mistake in a test must not look like a test that passes. */
+static void refuse(const char *variable, struct str entry)
+{
+    fprintf(stderr, "wikitally: %s: cannot use \"%.*s\"\n", variable, STR_ARG(entry));
+    _exit(EXIT_USAGE);
+}
+
+/* "name:kill@3", "name:error@1" */
+static bool failure_parse(struct str entry, struct failure *ret)
+{
+    struct str name, action;
+    if (!str_split(&entry, ':', &name) || !str_split(&entry, '@', &action) || !str_to_int64(entry, &ret->at)) {
+        return false;
+    }
+    ret->name = name;
+    ret->kill = str_eqz(action, "kill");
+    return ret->at >= 1 && name.len > 0 && (ret->kill || str_eqz(action, "error"));
+}
+
+static void load(void)
+{
+    fault_count = failure_count = 0;
+    struct str rest = str_of(getenv("WIKITALLY_FAULTS")); /* the copy is kept for the life of the process */
+    struct str part;
+    for (rest = str_n(str_dup(rest), rest.len); str_split(&rest, ',', &part);) {
+        if (fault_count == ENTRIES_MAX || part.len == 0) {
+            refuse("WIKITALLY_FAULTS", part);
+        }
+        faults[fault_count++] = part;
+    }
+    rest = str_of(getenv("WIKITALLY_FAILPOINT"));
+    for (rest = str_n(str_dup(rest), rest.len); str_split(&rest, ',', &part);) {
+        if (failure_count == ENTRIES_MAX || !failure_parse(part, &failures[failure_count])) {
+            refuse("WIKITALLY_FAILPOINT", part);
+        }
+        atomic_store(&failures[failure_count++].seen, 0);
+    }
+}
+
+void fault_reload(void)
+{
+    pthread_once(&once, load);
+    load();
+}
+
+bool fault(const char *name)
+{
+    pthread_once(&once, load);
+    for (size_t i = 0; i < fault_count; i++) {
+        if (str_eqz(faults[i], name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool failpoint(const char *name)
+{
+    pthread_once(&once, load);
+    for (size_t i = 0; i < failure_count; i++) {
+        struct failure *f = &failures[i];
+        if (str_eqz(f->name, name) && atomic_fetch_add(&f->seen, 1) + 1 == f->at) {
+            if (f->kill) {
+                raise(SIGKILL);
+            }
+            return true;
+        }
+    }
+    return false;
+}
