@@ -46,8 +46,8 @@ struct stored_row {
 enum err_class results_rows(struct results *r, const struct results_query *q,
                             bool (*each)(const struct stored_row *row, void *ctx), void *ctx, struct err *err);
 
-/* Task ledger of one aggregation's shown generation (or all aggregations: NULL), summed over partitions unless
- * per_partition. */
+/* Task ledger of one aggregation's shown generation (or of all aggregations: NULL), a row per partition; minutes rise
+ * within (partition, by). */
 struct stored_tally {
     const char *task, *aggregation;
     int64_t generation;
