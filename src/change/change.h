@@ -62,6 +62,7 @@ struct field_set *field_set_new(void); /* holds the core fields */
 void field_set_free(struct field_set *set);
 /* -> index of the path (the same one if it is there already), or -1 with err (bad path, more than FIELD_MAX). */
 int field_set_add(struct field_set *set, struct str path, struct err *err);
+int field_set_find(const struct field_set *set, struct str path); /* its index, or -1 */
 size_t field_set_count(const struct field_set *set);
 struct str field_set_path(const struct field_set *set, size_t index);
 
@@ -81,7 +82,8 @@ const char *dead_reason_name(enum dead_reason reason); /* "too-large", ...: the 
 
 /* Checks all of `text` (one strict JSON object, valid UTF-8) in one pass and fills values[0 .. field_set_count). Of
  * equal keys in one object the last wins, whole. On a reason other than DEAD_NONE values are undefined and *ret_at is
- * the byte. */
+ * the byte (from 0; text.len: it ends too early). Of several defects the reason is the first in the order of enum
+ * dead_reason. Values borrow from text. */
 enum dead_reason change_scan(const struct field_set *set, struct str text, struct value *values, size_t *ret_at);
 
 enum change_kind { CHANGE_EDIT_LIKE = 0, CHANGE_CANARY, CHANGE_TICK }; /* R2, R7 */
@@ -98,15 +100,17 @@ enum dead_reason change_time(const struct value *values, size_t time_field, enum
 bool change_is_future(const struct value *values, enum change_kind kind, int64_t time_us, int64_t arrival_us,
                       int64_t skew_us);
 
-/* Is it a non-empty string? Then its unescaped bytes, in `scratch` if it had escapes. */
-struct str value_string(const struct value *v, struct buf *scratch); /* unescapes; appends to scratch only if escaped */
-void value_add_key(
-    struct buf *out,
-    const struct value *v); /* key_text of oracle.md section 6: canonical JSON scalar; objects, arrays, absent: null */
-void value_add_plain(struct buf *out, const struct value *v); /* plain text as filters compare it; strings unescaped */
+bool value_is_text(const struct value *v); /* is it a string, and not an empty one? */
+/* The bytes of a string (empty for what is none). Borrowed from the event's text, or, if it has escapes, from the end
+ * of `scratch`, where it is appended: then valid until scratch changes. An overflow of scratch makes it empty. */
+struct str value_string(const struct value *v, struct buf *scratch);
+/* key_text of oracle.md section 6: a canonical JSON scalar, equal text = equal key; objects, arrays, absent: null. */
+void value_add_key(struct buf *out, const struct value *v);
+/* plain_text: as filters compare it. Strings unescaped; objects, arrays, absent: null. */
+void value_add_plain(struct buf *out, const struct value *v);
 
 /* R1 (oracle.md section 4): up to two names, as 128 bits each: meta.id, and (wiki, id) of a change. -> how many;
- * which[i]: 0 meta.id, 1 wiki+id. */
+ * which[i]: 0 meta.id, 1 wiki+id. Seeded per process: not to be stored. */
 struct identity {
     uint64_t hi, lo;
 };

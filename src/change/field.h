@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * field.h - inside of struct field_set, for the scanner. Private to this room.
+ *
+ * A trie of names: node 0 is the event itself, a child is one name further. The children of a node hang in chains by
+ * the length of their name, so that for nearly every key of an event one load says that nobody asked for it.
+ */
+#ifndef WIKITALLY_CHANGE_FIELD_H
+#define WIKITALLY_CHANGE_FIELD_H
+
+#include "change/change.h"
+
+enum {
+    FIELD_CHAINS = 32,      /* lengths 0 .. 30, and all longer ones */
+    FIELD_PATH_BYTES = 256, /* of one path at most */
+    FIELD_NONE = -1,        /* no node, no index */
+};
+
+struct field_node {
+    int16_t first[FIELD_CHAINS]; /* nodes by length of name, or FIELD_NONE */
+    int16_t next;                /* the next in the chain that holds this node */
+    int16_t index;               /* in the field set if a path ends here, else FIELD_NONE */
+    int16_t child, sibling;      /* all children, in any order: to forget a whole object */
+    char *name;                  /* owned */
+    size_t name_len;
+};
+
+struct field_set {
+    struct field_node *nodes; /* owned */
+    size_t node_count;
+    char *paths[FIELD_MAX]; /* owned */
+    size_t path_lens[FIELD_MAX];
+    size_t count;
+};
+
+static inline size_t field_chain(size_t name_len)
+{
+    return name_len < FIELD_CHAINS ? name_len : FIELD_CHAINS - 1;
+}
+
+/* -> the child of `node` with this name, or FIELD_NONE. */
+static inline int field_child(const struct field_set *set, int node, const char *name, size_t len)
+{
+    int at = set->nodes[node].first[field_chain(len)];
+    while (at != FIELD_NONE) {
+        const struct field_node *child = &set->nodes[at];
+        if (child->name_len == len && memcmp(child->name, name, len) == 0) {
+            break;
+        }
+        at = child->next;
+    }
+    return at;
+}
+
+#endif

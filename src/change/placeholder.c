@@ -1,1 +1,0 @@
-/* replaced by the room's first file */ extern int change_placeholder; int change_placeholder;

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * text.c - UTF-8 and the escapes of JSON strings.
+ */
+#include "change/text.h"
+
+/* Length of the sequence whose first byte is not ASCII, 0 if it is none. The second byte alone decides about overlong
+ * forms, surrogates and what is beyond U+10FFFF. */
+static inline size_t sequence_len(const unsigned char *p, size_t left)
+{
+    if (p[0] < 0xe0) {
+        return p[0] >= 0xc2 && left >= 2 && (p[1] & 0xc0) == 0x80 ? 2 : 0;
+    }
+    if (p[0] < 0xf0) {
+        const unsigned low = p[0] == 0xe0 ? 0xa0 : 0x80, high = p[0] == 0xed ? 0x9f : 0xbf;
+        return left >= 3 && p[1] >= low && p[1] <= high && (p[2] & 0xc0) == 0x80 ? 3 : 0;
+    }
+    const unsigned low = p[0] == 0xf0 ? 0x90 : 0x80, high = p[0] == 0xf4 ? 0x8f : 0xbf;
+    return p[0] <= 0xf4 && left >= 4 && p[1] >= low && p[1] <= high && (p[2] & 0xc0) == 0x80 && (p[3] & 0xc0) == 0x80
+               ? 4
+               : 0;
+}
+
+const char *text_bad_utf8(const char *p, const char *end)
+{
+    while (p < end) {
+        if ((unsigned char)*p < 0x80) {
+            p += end - p >= TEXT_BLOCK && text_block_is_ascii(p) ? TEXT_BLOCK : 1;
+            continue;
+        }
+        const size_t len = sequence_len((const unsigned char *)p, (size_t)(end - p));
+        if (len == 0) {
+            return p;
+        }
+        p += len;
+    }
+    return NULL;
+}
+
+static inline int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    const char lower = (char)(c | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+int text_hex4(const char *p)
+{
+    int value = 0;
+    for (int i = 0; i < 4; i++) {
+        const int digit = hex_digit(p[i]);
+        if (digit < 0) {
+            return -1;
+        }
+        value = value * 16 + digit;
+    }
+    return value;
+}
+
+static size_t utf8_write(uint32_t point, char out[4])
+{
+    if (point < 0x80) {
+        out[0] = (char)point;
+        return 1;
+    }
+    if (point < 0x800) {
+        out[0] = (char)(0xc0 | point >> 6);
+        out[1] = (char)(0x80 | (point & 0x3f));
+        return 2;
+    }
+    if (point < 0x10000) {
+        out[0] = (char)(0xe0 | point >> 12);
+        out[1] = (char)(0x80 | (point >> 6 & 0x3f));
+        out[2] = (char)(0x80 | (point & 0x3f));
+        return 3;
+    }
+    out[0] = (char)(0xf0 | point >> 18);
+    out[1] = (char)(0x80 | (point >> 12 & 0x3f));
+    out[2] = (char)(0x80 | (point >> 6 & 0x3f));
+    out[3] = (char)(0x80 | (point & 0x3f));
+    return 4;
+}
+
+size_t text_unescape(const char **p, char out[4])
+{
+    const char letter = (*p)[1];
+    if (letter != 'u') {
+        static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
+        const char *at = strchr(from, letter);
+        out[0] = at ? to[at - from] : letter; /* " \ / stand for themselves */
+        *p += 2;
+        return 1;
+    }
+    uint32_t point = (uint32_t)text_hex4(*p + 2);
+    *p += 6;
+    if (point >= 0xd800 && point < 0xdc00) {
+        point = 0x10000 + ((point - 0xd800) << 10) + ((uint32_t)text_hex4(*p + 2) - 0xdc00);
+        *p += 6;
+    }
+    return utf8_write(point, out);
+}
