@@ -18,9 +18,13 @@ enum { DIAG_BURST = 20 };
 struct diag_site { /* one per call site, static; do not touch */
     int64_t window_started_us;
     uint32_t printed, suppressed;
+    struct diag_site *next_suppressed; /* list of those that still owe the line of what was suppressed */
+    enum diag_level level;
+    const char *room;
 };
 
 void diag_setup(enum diag_level level, bool json, int fd); /* before threads start; defaults: INFO, text, 2 */
+void diag_flush(void); /* says now what was suppressed and not said yet: at the end of the program */
 bool diag_enabled(enum diag_level level);
 void diag_print(struct diag_site *site, enum diag_level level, const char *room, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
