@@ -1,0 +1,145 @@
+"""The checks of the house have teeth: each is shown a small tree with one thing wrong in it."""
+import importlib.machinery
+import importlib.util
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+TOOLS = pathlib.Path(__file__).resolve().parents[2] / 'tools'
+JUNIT = '''<testsuites><testsuite name="wikitally.change scan" tests="3">
+<testcase name="R1 identity" classname="x"/><testcase name="R2 dead" classname="x"><failure/></testcase>
+<testcase name="later" classname="x"><skipped/></testcase></testsuite></testsuites>'''
+
+
+class Tree(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name)
+
+    def write(self, name, text):
+        file = self.root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def tool(self, name):
+        done = subprocess.run([TOOLS / name, self.root], capture_output=True, text=True)
+        return done.returncode, done.stdout
+
+
+class Includes(Tree):
+    def test_what_is_allowed(self):
+        self.write('src/compute/lane.c', '#include "compute/lane.h"\n#include "compute/window.h"\n#include "base/err.h"\n'
+                                         '#include "change/change.h"\n#include <stdio.h>\n')
+        self.write('src/base/metrics.c', '#include "base/metrics.def"\n')
+        self.write('tests/unit/compute/test_lane.c', '#include "compute/window.h"\n#include "helper.h"\n')
+        self.assertEqual(self.tool('check-includes'), (0, ''))
+
+    def breach(self, file, header):
+        self.write(file, f'/* first line */\n#include "{header}"\n')
+        code, output = self.tool('check-includes')
+        self.assertEqual(code, 1)
+        self.assertIn(f'{file}:2:', output)
+        self.assertIn(f'"{header}"', output)
+
+    def test_base_knows_nothing(self):
+        self.breach('src/base/err.c', 'change/change.h')
+
+    def test_a_room_that_may_not_be_known(self):
+        self.breach('src/compute/lane.c', 'journal/journal.h')
+
+    def test_a_private_header_of_a_room_that_may_be_known(self):
+        self.breach('src/source/follow.c', 'change/scan.h')
+
+    def test_upstream_shares_nothing_with_the_source(self):
+        self.breach('src/upstream/upstream.c', 'change/change.h')
+
+    def test_a_unit_test_is_bound_like_its_room(self):
+        self.breach('tests/unit/sink/test_sqlite.c', 'journal/journal.h')
+
+
+class Banned(Tree):
+    def test_a_call_is_found(self):
+        self.write('tests/x.c', '')
+        for line in ('    strcpy(a, b);', '    n = atoi(text);', '    return localtime(&now);', '    x = (int)time(NULL);'):
+            self.write('src/base/x.c', f'/* about sprintf(3) */\n{line}\n')
+            code, output = self.tool('check-banned')
+            self.assertEqual(code, 1, line)
+            self.assertIn('src/base/x.c:2:', output)
+
+    def test_words_and_other_names_are_not(self):
+        self.write('tests/x.c', '')
+        self.write('src/base/x.c', '/* strcpy(a, b) is banned */\n    record_time(r);\n    // atoi(x)\n    x->time(x);\n'
+                                   '    puts("time(s)");\n')
+        self.assertEqual(self.tool('check-banned'), (0, ''))
+
+
+class Complexity(Tree):
+    LONG = 'int f(int x)\n{\n' + '    x++;\n' * 60 + '    return x;\n}\n'
+
+    def test_a_long_function(self):
+        self.write('src/base/x.c', self.LONG)
+        code, output = self.tool('check-complexity')
+        self.assertEqual(code, 1)
+        self.assertIn('src/base/x.c: f: 64 lines', output)
+
+    def test_many_branches(self):
+        self.write('src/base/x.c', 'int f(int x)\n{\n' + '    if (x) x++;\n' * 21 + '    return x;\n}\n')
+        self.assertEqual(self.tool('check-complexity')[0], 1)
+
+    def test_a_long_file(self):
+        self.write('src/base/x.c', 'int x;\n' * 601)
+        self.assertIn('601 lines', self.tool('check-complexity')[1])
+
+    def test_an_exception_is_needed_or_a_breach(self):
+        self.write('src/base/x.c', self.LONG)
+        self.write('tools/complexity-allow', 'src/base/x.c f one table\n')
+        self.assertEqual(self.tool('check-complexity')[0], 0)
+        self.write('tools/complexity-allow', 'src/base/x.c f one table\nsrc/base/x.c g gone\n')
+        self.assertIn('no longer needed', self.tool('check-complexity')[1])
+
+
+class Counting(Tree):
+    """tools/test itself: a program that dies without a failed case is counted, and so is nothing at all."""
+
+    @classmethod
+    def setUpClass(cls):
+        loader = importlib.machinery.SourceFileLoader('tools_test', str(TOOLS / 'test'))
+        cls.tool_test = importlib.util.module_from_spec(importlib.util.spec_from_loader('tools_test', loader))
+        loader.exec_module(cls.tool_test)
+
+    def read(self, log):
+        self.write('junit.xml', JUNIT)
+        self.write('log.json', log)
+        return self.tool_test.read_junit(self.root / 'junit.xml', self.root / 'log.json')
+
+    def test_cases_are_counted_one_by_one(self):
+        count = self.read('{"name": "wikitally:unit / change scan", "result": "FAIL"}\n')
+        self.assertEqual(count[:3], (1, 1, 1))
+        self.assertEqual(count.failures, ('change scan: R2 dead',))
+
+    def test_a_crash_is_one_more_failure(self):
+        count = self.read('{"name": "wikitally:unit / change scan", "result": "FAIL"}\n'
+                          '{"name": "wikitally:unit / base err", "result": "ERROR"}\n')
+        self.assertEqual(count[:3], (1, 2, 1))
+
+    def python(self, text):
+        self.write('test_x.py', text)
+        stage = self.tool_test.unittests([])
+        one = next(cell.cell_contents for cell in stage.__closure__ if callable(cell.cell_contents))
+        return one(self.root / 'test_x.py', self.root / 'log')
+
+    def test_python_tests_are_counted_by_name(self):
+        count = self.python('import unittest\nclass T(unittest.TestCase):\n'
+                            ' def test_a(self):\n  for i in (1, 2):\n   with self.subTest(i=i): self.fail()\n'
+                            ' def test_b(self): pass\n'
+                            ' @unittest.skip("why")\n def test_c(self): pass\n')
+        self.assertEqual(count[:3], (1, 1, 1))
+
+    def test_a_python_file_that_does_not_load_is_a_failure(self):
+        self.assertEqual(self.python('import nothing_of_that_name\n')[:2], (0, 1))
+
+
+if __name__ == '__main__':
+    unittest.main()
