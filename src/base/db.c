@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * db.c - opening, making and checking the SQLite files that we keep.
+ *
+ * A new file is made under another name, complete with its schema, its ids and its journal mode, and renamed: so a file
+ * of the right name is either whole or was never ours. What a file is, is read from its header before SQLite may touch
+ * it, and through SQLite's own file handle: to close another handle on the file would drop the POSIX locks of every
+ * connection that this process has on it.
+ */
+#include "base/db.h"
+#include "base/buf.h"
+#include "base/fault.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    BUSY_MS = 5000,
+    CHECKPOINT_PAGES = 4096,
+    CHECKPOINT_HARD_FACTOR = 16, /* a log this many times larger is reset, which waits for readers */
+    HEADER_BYTES = 100,
+    VERSION_AT = 60,
+    APPLICATION_AT = 68,
+};
+static const int64_t check_whole_bytes = (int64_t)64 << 20;
+
+/* ---- errors */
+
+static enum err_class open_error(struct db *db, const char *path, int rc, struct err *err)
+{
+    int errnum = db->handle ? sqlite3_system_errno(db->handle) : 0;
+    if ((rc & 0xff) == SQLITE_CANTOPEN && errnum != 0) {
+        int code = errnum == EACCES || errnum == EPERM ? EXIT_NOPERM : EXIT_CANTCREAT;
+        return err_errno(err, ERR_FATAL, code, errnum, "%s \"%s\": cannot open", db->kind->what, path);
+    }
+    db_error(db, rc, err);
+    return err_prefix(err, "\"%s\"", path);
+}
+
+enum err_class db_error(struct db *db, int rc, struct err *err)
+{
+    const char *what = db->kind->what, *text = sqlite3_errstr(rc);
+    int errnum = db->handle ? sqlite3_system_errno(db->handle) : 0;
+    switch (rc & 0xff) {
+    case SQLITE_FULL:
+        return err_set(err, ERR_RETRY, EXIT_IOERR, "%s: the disk or the file's maximum is full; nothing was written",
+                       what);
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return err_set(err, ERR_RETRY, EXIT_TEMPFAIL, "%s: busy", what);
+    case SQLITE_NOMEM:
+        return err_set(err, ERR_FATAL, EXIT_OSERR, "%s: out of memory", what);
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return err_set(err, ERR_FATAL, EXIT_DATA,
+                       "%s: the file is corrupt (%s); stop, copy the directory, and see it with "
+                       "\"verify\"",
+                       what, text);
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+        return err_set(err, ERR_FATAL, EXIT_NOPERM, "%s: may not be written", what);
+    case SQLITE_CANTOPEN:
+        return err_set(err, ERR_FATAL, EXIT_CANTCREAT, "%s: cannot open the file or its log", what);
+    case SQLITE_IOERR:
+        if (rc == SQLITE_IOERR_NOMEM) {
+            return err_set(err, ERR_FATAL, EXIT_OSERR, "%s: out of memory", what);
+        }
+        return err_errno(err, ERR_FATAL, EXIT_IOERR, errnum ? errnum : EIO, "%s: %s%s", what, text,
+                         rc == SQLITE_IOERR_FSYNC ? " (fsync failed; what is stored is what the next start finds)"
+                                                  : "");
+    default:
+        return err_set(err, ERR_FATAL, EXIT_INTERNAL, "%s: %s (%d): %s", what, text, rc,
+                       db->handle ? sqlite3_errmsg(db->handle) : "");
+    }
+}
+
+/* ---- statements */
+
+enum err_class db_exec(struct db *db, const char *sql, struct err *err)
+{
+    int rc = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
+    return rc == SQLITE_OK ? ERR_NONE : db_error(db, rc, err);
+}
+
+enum err_class db_prepare(struct db *db, const char *sql, sqlite3_stmt **ret_statement, struct err *err)
+{
+    int rc = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_statement, NULL);
+    return rc == SQLITE_OK ? ERR_NONE : db_error(db, rc, err);
+}
+
+enum err_class db_step(struct db *db, sqlite3_stmt *s, bool *ret_row, struct err *err)
+{
+    int rc = sqlite3_step(s);
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
+        enum err_class c = db_error(db, rc, err);
+        sqlite3_reset(s);
+        return c;
+    }
+    *ret_row = rc == SQLITE_ROW;
+    return ERR_NONE;
+}
+
+enum err_class db_run(struct db *db, sqlite3_stmt *s, struct err *err)
+{
+    int rc;
+    do {
+        rc = sqlite3_step(s);
+    } while (rc == SQLITE_ROW);
+    enum err_class c = rc == SQLITE_DONE ? ERR_NONE : db_error(db, rc, err);
+    sqlite3_reset(s);
+    return c;
+}
+
+enum err_class db_query_int(struct db *db, const char *sql, int64_t *ret_value, struct err *err)
+{
+    sqlite3_stmt *s = NULL;
+    bool row = false;
+    enum err_class c = db_prepare(db, sql, &s, err);
+    if (!c) {
+        c = db_step(db, s, &row, err);
+    }
+    if (!c) {
+        *ret_value = row ? sqlite3_column_int64(s, 0) : 0;
+    }
+    sqlite3_finalize(s);
+    return c;
+}
+
+void db_bind_text(sqlite3_stmt *s, int at, struct str text)
+{
+    if (text.ptr == NULL) {
+        sqlite3_bind_null(s, at);
+    } else {
+        sqlite3_bind_text64(s, at, text.ptr, text.len, SQLITE_STATIC, SQLITE_UTF8);
+    }
+}
+
+void db_bind_blob(sqlite3_stmt *s, int at, struct str bytes)
+{
+    sqlite3_bind_blob64(s, at, bytes.ptr ? bytes.ptr : "", bytes.len, SQLITE_STATIC);
+}
+
+struct str db_column(sqlite3_stmt *s, int at)
+{
+    if (sqlite3_column_type(s, at) == SQLITE_NULL) {
+        return (struct str){NULL, 0};
+    }
+    const void *p = sqlite3_column_blob(s, at);
+    return (struct str){p ? p : "", (size_t)sqlite3_column_bytes(s, at)};
+}
+
+/* ---- transactions */
+
+enum err_class db_begin(struct db *db, struct err *err)
+{
+    enum err_class c = db_exec(db, sqlite3_db_readonly(db->handle, "main") == 1 ? "BEGIN" : "BEGIN IMMEDIATE", err);
+    db->checked_out = !c;
+    return c;
+}
+
+void db_rollback(struct db *db)
+{
+    if (db->checked_out && db->handle != NULL && sqlite3_get_autocommit(db->handle) == 0) {
+        sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+    }
+    db->checked_out = false;
+}
+
+enum err_class db_commit(struct db *db, struct err *err)
+{
+    enum err_class c = db_exec(db, "COMMIT", err);
+    if (c) {
+        db_rollback(db);
+    }
+    db->checked_out = false;
+    return c;
+}
+
+static int wal_grew(void *ctx, sqlite3 *handle, const char *name, int pages)
+{
+    (void)handle;
+    (void)name;
+    ((struct db *)ctx)->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+/* Not SQLite's own automatic checkpoint: that one forgets a failed fsync. */
+enum err_class db_checkpoint(struct db *db, struct err *err)
+{
+    if (db->wal_pages < CHECKPOINT_PAGES) {
+        return ERR_NONE;
+    }
+    bool hard = db->wal_pages >= CHECKPOINT_PAGES * CHECKPOINT_HARD_FACTOR;
+    int mode = hard ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
+    int rc = sqlite3_wal_checkpoint_v2(db->handle, "main", mode, NULL, NULL);
+    if (rc == SQLITE_BUSY) { /* a reader needs the old pages; the next commit tries again */
+        return ERR_NONE;
+    }
+    return rc == SQLITE_OK ? ERR_NONE : db_error(db, rc, err);
+}
+
+/* ---- opening */
+
+static uint32_t big_endian(const unsigned char *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static enum err_class not_ours(struct db *db, const char *path, struct err *err)
+{
+    return err_set(err, ERR_REJECT, EXIT_CONFIG,
+                   "\"%s\" is not a wikitally %s; move it away, or choose another directory", path, db->kind->what);
+}
+
+static enum err_class version_check(struct db *db, const char *path, int64_t application, int64_t version,
+                                    struct err *err)
+{
+    if (application != db->kind->application_id) {
+        return not_ours(db, path, err);
+    }
+    if (version > db->kind->version) {
+        return err_set(err, ERR_FATAL, EXIT_TOO_NEW,
+                       "%s \"%s\" has format %lld, this program knows up to %d; use the newer program", db->kind->what,
+                       path, (long long)version, db->kind->version);
+    }
+    if (version < 1) {
+        return not_ours(db, path, err);
+    }
+    return ERR_NONE;
+}
+
+/* Reads what the file says of itself. Nothing is changed by it. */
+static enum err_class header_check(struct db *db, const char *path, bool *ret_empty, struct err *err)
+{
+    sqlite3_file *file = NULL;
+    sqlite3_int64 size = 0;
+    unsigned char header[HEADER_BYTES];
+    int rc = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+    if (rc == SQLITE_OK && file != NULL && file->pMethods != NULL) {
+        rc = file->pMethods->xFileSize(file, &size);
+    }
+    if (rc != SQLITE_OK || file == NULL || file->pMethods == NULL) {
+        return open_error(db, path, rc ? rc : SQLITE_CANTOPEN, err);
+    }
+    *ret_empty = size == 0;
+    if (size == 0) {
+        return ERR_NONE;
+    }
+    if (size < HEADER_BYTES) {
+        return not_ours(db, path, err);
+    }
+    rc = file->pMethods->xRead(file, header, HEADER_BYTES, 0);
+    if (rc != SQLITE_OK) {
+        return open_error(db, path, rc, err);
+    }
+    if (memcmp(header, "SQLite format 3", 16) != 0) {
+        return not_ours(db, path, err);
+    }
+    return version_check(db, path, (int32_t)big_endian(header + APPLICATION_AT),
+                         (int32_t)big_endian(header + VERSION_AT), err);
+}
+
+static enum err_class raw_open(struct db *db, const char *path, int flags, struct err *err)
+{
+    int rc = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    if (rc != SQLITE_OK) {
+        enum err_class c = open_error(db, path, rc, err);
+        db_close(db);
+        return c;
+    }
+    sqlite3_extended_result_codes(db->handle, 1);
+    sqlite3_busy_timeout(db->handle, BUSY_MS);
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+    return ERR_NONE;
+}
+
+static enum err_class peek(const char *path, const struct db_kind *kind, bool *ret_missing, struct err *err)
+{
+    struct db db = {.kind = kind};
+    *ret_missing = access(path, F_OK) != 0 && errno == ENOENT;
+    if (*ret_missing) {
+        return ERR_NONE;
+    }
+    enum err_class c = raw_open(&db, path, SQLITE_OPEN_READONLY, err);
+    if (!c) {
+        c = header_check(&db, path, ret_missing, err);
+        db_close(&db);
+    }
+    return c;
+}
+
+static enum err_class directory_sync(const char *path, struct err *err)
+{
+    const char *slash = strrchr(path, '/');
+    AUTO_FREE char *directory = slash ? str_dup(str_n(path, (size_t)(slash - path) + 1)) : str_dup(STR("."));
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0) {
+        enum err_class c = err_errno(err, ERR_FATAL, EXIT_IOERR, errno, "cannot sync the directory \"%s\"", directory);
+        if (fd >= 0) {
+            close(fd);
+        }
+        return c;
+    }
+    close(fd);
+    return ERR_NONE;
+}
+
+static enum err_class fill_new(struct db *db, enum err_class (*fill)(struct db *db, void *ctx, struct err *err),
+                               void *ctx, struct err *err)
+{
+    AUTO(buf) struct buf sql = {0};
+    buf_addf(&sql,
+             "PRAGMA page_size=%d; PRAGMA synchronous=FULL; BEGIN IMMEDIATE; PRAGMA application_id=%d; PRAGMA "
+             "user_version=%d;",
+             db->kind->page_bytes, db->kind->application_id, db->kind->version);
+    buf_addz(&sql, db->kind->schema);
+    enum err_class c = db_exec(db, sql.ptr, err);
+    if (!c && fill != NULL) {
+        c = fill(db, ctx, err);
+    }
+    if (!c) {
+        c = db_exec(db, "COMMIT; PRAGMA journal_mode=WAL;", err);
+    }
+    return c;
+}
+
+static enum err_class make(const char *path, const struct db_kind *kind,
+                           enum err_class (*fill)(struct db *db, void *ctx, struct err *err), void *ctx,
+                           struct err *err)
+{
+    static const char *const leftovers[] = {".new-journal", ".new-wal", ".new-shm", ".new"};
+    AUTO(buf) struct buf name = {0};
+    for (size_t i = 0; i < sizeof leftovers / sizeof *leftovers; i++) { /* of a start that was killed; ends with .new */
+        buf_clear(&name);
+        buf_addf(&name, "%s%s", path, leftovers[i]);
+        unlink(name.ptr);
+    }
+    struct db db = {.kind = kind};
+    if (raw_open(&db, name.ptr, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err)) {
+        return err ? err->cls : ERR_FATAL;
+    }
+    enum err_class c = fill_new(&db, fill, ctx, err);
+    db_close(&db);
+    if (c) {
+        unlink(name.ptr);
+        return c;
+    }
+    (void)failpoint("db.before_rename");
+    if (rename(name.ptr, path) != 0) {
+        return err_errno(err, ERR_FATAL, EXIT_CANTCREAT, errno, "%s: cannot make \"%s\"", kind->what, path);
+    }
+    return directory_sync(path, err);
+}
+
+/* A whole check takes minutes on a large file; there the checksums of what is read have to do. */
+static enum err_class content_check(struct db *db, const char *path, struct err *err)
+{
+    int64_t version = 0, application = 0, pages = 0, page_bytes = 0;
+    if (db_query_int(db, "PRAGMA application_id", &application, err) ||
+        db_query_int(db, "PRAGMA user_version", &version, err) || db_query_int(db, "PRAGMA page_count", &pages, err) ||
+        db_query_int(db, "PRAGMA page_size", &page_bytes, err)) {
+        return err_prefix(err, "\"%s\"", path);
+    }
+    enum err_class c = version_check(db, path, application, version, err);
+    if (c || pages * page_bytes > check_whole_bytes) {
+        return c;
+    }
+    sqlite3_stmt *s = NULL;
+    bool row = false;
+    c = db_prepare(db, "PRAGMA quick_check(1)", &s, err);
+    if (!c) {
+        c = db_step(db, s, &row, err);
+    }
+    if (!c && (!row || !str_eqz(db_column(s, 0), "ok"))) {
+        c = err_set(err, ERR_FATAL, EXIT_DATA, "%s \"%s\" is corrupt: %.*s", db->kind->what, path,
+                    row ? (int)db_column(s, 0).len : 0, row ? db_column(s, 0).ptr : "");
+    }
+    sqlite3_finalize(s);
+    return c;
+}
+
+static enum err_class writer_setup(struct db *db, const char *path, struct err *err)
+{
+    enum err_class c = content_check(db, path, err);
+    if (c) {
+        sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL); /* leave it as it is */
+        return c;
+    }
+    c = db_exec(db,
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=0; PRAGMA wal_autocheckpoint=0;"
+                "PRAGMA journal_size_limit=67108864; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON;"
+                "PRAGMA cache_size=-16384;",
+                err);
+    sqlite3_stmt *s = NULL;
+    bool row = false;
+    if (!c) {
+        c = db_prepare(db, "PRAGMA journal_mode", &s, err);
+    }
+    if (!c) {
+        c = db_step(db, s, &row, err);
+    }
+    if (!c && !(row && str_eqz(db_column(s, 0), "wal"))) {
+        c = err_set(err, ERR_FATAL, EXIT_CONFIG, "\"%s\": this file system allows no write-ahead log; use a local one",
+                    path);
+    }
+    sqlite3_finalize(s);
+    sqlite3_wal_hook(db->handle, wal_grew, db);
+    return c;
+}
+
+enum err_class db_open_writer(struct db *db, const char *path, const struct db_kind *kind,
+                              enum err_class (*fill)(struct db *db, void *ctx, struct err *err), void *ctx,
+                              struct err *err)
+{
+    *db = (struct db){.kind = kind};
+    bool missing = false;
+    enum err_class c = peek(path, kind, &missing, err);
+    if (!c && missing) {
+        c = make(path, kind, fill, ctx, err);
+    }
+    if (!c) {
+        c = raw_open(db, path, SQLITE_OPEN_READWRITE, err);
+    }
+    if (!c) {
+        c = writer_setup(db, path, err);
+    }
+    if (c) {
+        db_close(db);
+    }
+    return c;
+}
+
+static enum err_class reader_setup(struct db *db, const char *path, struct err *err)
+{
+    bool empty = false;
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    enum err_class c = header_check(db, path, &empty, err);
+    if (!c && empty) {
+        c = not_ours(db, path, err);
+    }
+    if (!c) {
+        c = db_exec(
+            db, "PRAGMA query_only=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON;", err);
+    }
+    int64_t version = 0, application = 0;
+    if (!c) {
+        c = db_query_int(db, "PRAGMA application_id", &application, err);
+    }
+    if (!c) {
+        c = db_query_int(db, "PRAGMA user_version", &version, err);
+    }
+    return c ? c : version_check(db, path, application, version, err);
+}
+
+enum err_class db_open_reader(struct db *db, const char *path, const struct db_kind *kind, struct err *err)
+{
+    *db = (struct db){.kind = kind};
+    if (access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
+        return err_set(err, ERR_REJECT, EXIT_NOINPUT, "there is no %s \"%s\"", kind->what, path);
+    }
+    enum err_class c = raw_open(db, path, SQLITE_OPEN_READONLY, err);
+    if (!c) {
+        c = reader_setup(db, path, err);
+    }
+    if (c) {
+        db_close(db);
+    }
+    return c;
+}
+
+void db_close(struct db *db)
+{
+    if (db->handle != NULL) {
+        db_rollback(db);
+        sqlite3_close(db->handle);
+        db->handle = NULL;
+    }
+}
