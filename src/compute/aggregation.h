@@ -23,15 +23,22 @@ struct aggregation_options {
     const char *where;      /* filter.h; NULL or "": all */
     const char *time_field; /* "timestamp" */
     int64_t size_us;        /* 60 s; 1 s to 366 d */
-    int64_t
-        slide_us; /* 0: = size (tumbling); else <= size, size a multiple is not needed; at most 1,000 windows at once */
-    int64_t delay_us; /* 120 s */
-    int64_t skew_us;  /* 60 s */
+    int64_t slide_us;       /* 0: = size (tumbling); else <= size; a record is in at most 1,000 windows, and at most
+                               10,000 are held at once: (size + delay + lateness) / slide */
+    int64_t delay_us;       /* 120 s */
+    int64_t skew_us;        /* 60 s */
     enum late_policy late;
     int64_t lateness_us; /* 15 min; amend only */
-    int64_t max_keys;    /* per (window, partition): 100,000, first come; the rest in (other) */
+    int64_t max_keys;    /* per (window, partition), first come; the rest in (other), as are keys whose JSON text is
+                            longer than 4,096 bytes. 0: 100,000; at most 1,000,000 */
     enum on_change on_change;
 };
+
+/* The names of the built-in aggregations that the seeds of this product had, and what each groups by (oracle.md section
+ * 6): user_edit_counts, bots, website, timeseries, titles. NULL: no such name. Static; every time is at its default. */
+const struct aggregation_options *aggregation_built_in(struct str name);
+extern const char *const aggregation_built_in_names[];        /* ends with NULL */
+void aggregation_options_init(struct aggregation_options *o); /* the defaults above, nothing declared */
 
 struct aggregation; /* immutable after aggregation_new; shared by the lanes of all partitions */
 
@@ -43,6 +50,6 @@ enum err_class aggregation_new(const struct aggregation_options *options, int64_
 void aggregation_free(struct aggregation *a);
 const struct result_schema *aggregation_schema(const struct aggregation *a);
 const struct aggregation_options *aggregation_options(const struct aggregation *a); /* own copies of all texts */
-size_t aggregation_time_field(const struct aggregation *a);
+size_t aggregation_time_field(const struct aggregation *a);                         /* index in the set */
 
 #endif

@@ -10,16 +10,24 @@
 #include "base/arena.h"
 #include "compute/aggregation.h"
 
-/* A record decoded once for all lanes of a task. */
+/* A record decoded once for all lanes of a task. What stands from `identity` on is worked out once here because every
+ * lane needs it. */
 struct decoded {
     const struct record *record;
     enum dead_reason dead; /* of the scan; DEAD_NONE: values are good */
     enum change_kind kind;
     const struct value *values; /* of the task's field set */
+    size_t dead_at;             /* byte at which the scan gave up */
+    uint64_t identity;          /* record_identity */
+    enum dead_reason time_dead; /* change_time by FIELD_TIMESTAMP */
+    int64_t time_us;
+    int64_t known_us; /* R5: the earlier of its arrival and, for a change, its valid meta.dt; TIME_NONE: neither */
 };
 /* Scans and classifies; values must hold field_set_count entries. */
 void decode_record(const struct field_set *set, const struct record *r, struct value *values,
                    struct decoded *ret_decoded);
+/* The event time of a decoded record by a time field of the set, and why it is dead for it. */
+enum dead_reason decoded_time(const struct decoded *d, size_t time_field, int64_t *ret_us);
 
 struct lane;
 /* `line`: where to go on (copied). `seed`: of sketches, stored with the journal. */
@@ -41,11 +49,17 @@ bool lane_dirty(const struct lane *l); /* anything that a commit would carry */
 bool lane_commit(struct lane *l, struct arena *arena, struct lane_commit *ret_commit);
 void lane_committed(struct lane *l, const struct lane_commit *commit); /* it was stored */
 
+/* What a commit takes or may wait for: rows changed since the last, and how much memory all windows hold. */
+size_t lane_dirty_rows(const struct lane *l);
+
 /* For `explain`, metrics and the live view. */
 struct lane_state {
     int64_t stream_us, watermark_us; /* TIME_NONE before the first */
     int64_t open_windows, keys;      /* windows that may still change; keys in all of them */
     int64_t position, next, replay_from;
+    int64_t bytes; /* of memory that windows hold, about */
+    /* Of records fed at or after the position that lane_new was given. pairs: (record, window). */
+    int64_t late, amended, pairs_counted, pairs_late, other;
 };
 void lane_state(const struct lane *l, struct lane_state *ret_state);
 
