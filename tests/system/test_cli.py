@@ -1,0 +1,409 @@
+"""The contract of the command line: exit codes one by one, what is said with them, formats, a clean end."""
+import csv
+import hashlib
+import io
+import json
+import os
+import pathlib
+import resource
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+import unittest
+
+import wikitally
+
+COMMANDS = ('run', 'upstream', 'synth', 'record', 'replay', 'tail', 'results', 'ledger', 'audit', 'explain', 'journal',
+            'deadletters', 'config', 'doctor', 'health', 'version', 'help')
+
+
+class Stored(wikitally.Case):
+    """With a directory that holds a small finished run."""
+
+    def setUp(self):
+        super().setUp()
+        self.file = self.synth(3000, 11, duplicates=0.02, poison=0.003, late=0.01)
+        self.follow(f'replay:{self.file}')
+
+    def data(self, *arguments, **options):
+        return self.wikitally(*arguments, '--data-dir', self.directory, **options)
+
+
+class Usage(wikitally.Case):
+    def test_every_command_has_help_with_examples_first(self):
+        for command in COMMANDS:
+            with self.subTest(command):
+                text = self.wikitally(command, '--help').out
+                self.assertTrue(text.startswith('wikitally'))
+                if command not in ('help', 'version'):
+                    self.assertRegex(text.split('\n\n')[1], rf'^  wikitally {command}')
+                self.assertIn(command, self.wikitally('help').out)
+
+    def test_exit_0_version(self):
+        self.assertRegex(self.wikitally('version').out, r'\d+\.\d+\.\d+')
+        self.assertRegex(self.wikitally('--version').out, r'\d+\.\d+\.\d+')
+        self.assertIn('version', json.loads(self.wikitally('version', '-o', 'json').out))
+
+    def test_exit_2_unknown_flag_with_suggestion(self):
+        done = self.wikitally('run', '--untill', 'end', code=2)
+        self.assertIn('--until', done.err)
+        self.assertEqual(done.out, '')
+
+    def test_exit_2_unknown_command_with_suggestion(self):
+        self.assertIn('ledger', self.wikitally('leger', code=2).err)
+
+    def test_exit_2_other_usage(self):
+        for arguments in (['run', '--until', 'some-day'], ['run', '--source', 'ftp://x'], ['results', 'a', 'b'],
+                          ['synth', '-n', 'many'], ['synth', '-n'], ['journal', 'eat'], ['deadletters', 'show'],
+                          ['ledger', '--by', 'colour'], ['version', '-o', 'tabel'], ['run', '--source', 'synthetic:fast']):
+            with self.subTest(arguments):
+                done = self.wikitally(*arguments, '--data-dir', self.directory, code=2)
+                self.assertEqual(done.out, '')
+                self.assertRegex(done.err, r'^wikitally: [^\n]+\n$')
+        self.assertFalse(self.directory.exists())
+
+    def test_messages_carry_no_terminal_escapes(self):
+        done = self.wikitally('results', '--\x1b[31mred', code=2)
+        self.assertNotIn('\x1b', done.err)
+
+    def test_a_closed_pipe_is_quiet(self):
+        process = subprocess.Popen([self.program, 'synth', '-n', '200000'], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   env=wikitally.environment())
+        process.stdout.read(1000)
+        process.stdout.close()
+        errors = process.stderr.read()
+        process.stderr.close()
+        self.assertEqual((process.wait(20), errors), (0, b''))
+
+
+class Codes(Stored):
+    def test_exit_0_and_1_ledger_check(self):
+        self.assertIn('balanced', self.data('ledger', '--check').out)
+        with sqlite3.connect(self.directory / 'journal.db') as db:
+            table = next(name for name, sql in db.execute("select name, sql from sqlite_schema where type = 'table'")
+                         if 'bucket' in sql)
+            db.execute(f'update "{table}" set count = count + 1 where rowid = (select min(rowid) from "{table}")')
+        done = self.data('ledger', '--check', code=1)
+        self.assertIn('does not balance', done.err)
+
+    def test_exit_1_explain_of_a_key_or_window_that_is_not(self):
+        self.data('deadletters', 'show', '999999', code=(1, 2))
+
+    def test_exit_65_corrupt_batch_is_named_by_offset_never_skipped(self):
+        offset = corrupt_a_batch(self.directory)
+        for arguments in (['journal', 'verify'], ['journal', 'dump']):
+            done = self.data(*arguments, code=65)
+            self.assertRegex(done.err, rf'\b{offset}\b', arguments)
+        # A task that has to read it again stops there as well, and says so.
+        for file in self.directory.glob('results.db*'):
+            file.unlink()
+        done = self.follow(f'replay:{self.file}', code=65)
+        self.assertRegex(done.err, rf'\b{offset}\b')
+        self.assertIn('repair', done.err)
+
+    def test_journal_repair_makes_a_gap_that_the_ledger_counts(self):
+        offset = corrupt_a_batch(self.directory)
+        for file in self.directory.glob('results.db*'):
+            file.unlink()
+        self.data('journal', 'repair', '--skip', offset)
+        self.data('journal', 'verify')
+        self.follow(f'replay:{self.file}')
+        totals = [row for row in self.tsv('ledger', '--total') if row['ledger'] == 'titles']
+        self.assertGreater(int(totals[0]['gap']), 0)
+        self.assert_balanced()
+
+    def test_exit_66_no_such_file(self):
+        self.follow('replay:/nonexistent/day.ndjson', directory=self.folder / 'other', code=66)
+        self.wikitally('results', '--data-dir', self.folder / 'other', code=66)
+        self.wikitally('journal', 'dump', '--data-dir', self.folder / 'other', code=66)
+
+    def test_exit_69_nobody_answers(self):
+        with socket.socket() as reserved:               # bound, not listening: refused, and nobody else gets the port
+            reserved.bind(('127.0.0.1', 0))
+            url = f'http://127.0.0.1:{reserved.getsockname()[1]}'
+            self.wikitally('health', '--url', url, code=69)
+
+    def test_exit_73_cannot_create(self):
+        self.follow(f'replay:{self.file}', directory=self.file / 'below-a-file', code=73)
+
+    def test_exit_74_disk_full(self):
+        """A file-size limit stands for the full disk; nothing is lost, and it goes on when there is room again."""
+        directory = self.folder / 'small'
+        big = self.synth(20_000, 12)
+        limit = 600_000
+        done = subprocess.run([self.program, *map(str, self.run_arguments(f'replay:{big}', '--timeout', '10', directory=directory))],
+                              capture_output=True, env=wikitally.environment(),
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+        self.assertIn(done.returncode, (74, 124), done.stderr[-2000:])
+        self.follow(f'replay:{big}', directory=directory)
+        self.assert_rows(directory=directory)
+        self.assert_balanced(directory)
+
+    @unittest.skipUnless(os.geteuid() == 0, 'needs root to become somebody else')
+    def test_exit_77_not_allowed(self):
+        os.chmod(self.folder, 0o755)
+        os.chmod(self.directory, 0o700)
+        done = subprocess.run([self.program, 'results', '--data-dir', str(self.directory)], capture_output=True,
+                              env=wikitally.environment(), user=65534, group=65534, extra_groups=[])
+        self.assertEqual(done.returncode, 77, done.stderr)
+
+    def test_exit_80_second_instance(self):
+        big = self.synth(3000, 13)
+        with self.running(*self.run_arguments(f'replay:{big}', '--speed', '20', directory=self.folder / 'busy', until=None)) as first:
+            self.wait_for(lambda: (self.folder / 'busy' / 'journal.db').exists(), what='journal.db')
+            time.sleep(0.3)
+            began = time.monotonic()
+            done = self.follow(f'replay:{big}', directory=self.folder / 'busy', code=80)
+            self.assertLess(time.monotonic() - began, 2)
+            self.assertIn(str(first.pid), done.err)
+            self.wikitally('ledger', '--check', '--data-dir', self.folder / 'busy')     # reading is allowed
+            self.stop(first)
+
+    def test_exit_81_newer_state_is_left_untouched(self):
+        for name in ('journal.db', 'results.db'):
+            with self.subTest(name):
+                file = self.directory / name
+                with sqlite3.connect(file) as db:
+                    version = db.execute('pragma user_version').fetchone()[0]
+                    db.execute('pragma user_version = 9999')
+                    db.execute('pragma wal_checkpoint(truncate)')
+                db.close()
+                before = hashlib.sha256(file.read_bytes()).hexdigest()
+                self.follow(f'replay:{self.file}', code=81)
+                self.assertEqual(hashlib.sha256(file.read_bytes()).hexdigest(), before)
+                self.data(*(['journal', 'verify'] if name == 'journal.db' else ['results']), code=81)
+                with sqlite3.connect(file) as db:
+                    db.execute(f'pragma user_version = {version}')
+                db.close()
+
+    def test_exit_78_another_source(self):
+        other = self.synth(100, 14)
+        done = self.follow(f'replay:{other}', code=78)
+        self.assertIn(str(self.file.name), done.err)
+
+    def test_exit_124_timeout(self):
+        began = time.monotonic()
+        self.wikitally('synth', '-n', '1000', '--rate', '10', '--timeout', '1s', code=124)
+        self.assertLess(time.monotonic() - began, 5)
+
+    def test_R15_a_changed_aggregation_is_refused_or_rebuilt(self):
+        config = self.folder / 'changed.yaml'
+        config.write_text('aggregations:\n  bots:\n    size: 2m\n')
+        done = self.follow(f'replay:{self.file}', '-c', config, code=78)
+        self.assertIn('bots', done.err)
+        config.write_text('aggregations:\n  bots:\n    size: 2m\n    on_change: rebuild\n')
+        self.follow(f'replay:{self.file}', '-c', config)
+        self.assert_rows('--agg', 'bots', '--size', '2m', aggregation='bots')
+
+
+class Config(wikitally.Case):
+    def bad(self, text, *words):
+        file = self.folder / 'bad.yaml'
+        file.write_text(text)
+        for arguments in (['config', 'check', file], self.run_arguments('synthetic', '-c', file)):
+            began = time.monotonic()
+            done = self.wikitally(*arguments, code=78)
+            self.assertLess(time.monotonic() - began, 1)
+            for word in (str(file), *words):
+                self.assertIn(word, done.err)
+        self.assertFalse(self.directory.exists())
+
+    def test_exit_78_file_line_column_suggestion(self):
+        self.bad('source:\n  overlapp: 60s\n', ':2:3', 'overlap')
+
+    def test_exit_78_bad_values(self):
+        self.bad('source:\n  overlap: soon\n', ':2:12')
+        self.bad('journal:\n  partitions: 0\n', ':2:15')
+        self.bad('journal:\n  partitions: 1\n  partitions: 2\n', ':3:3')
+        self.bad('source: [1\n', ':')
+
+    def test_exit_78_what_cannot_be_bounded_or_merged(self):
+        self.bad('aggregations:\n  x:\n    keys: [user]\n    measures: [median(length.new)]\n', 'median')
+        self.bad('aggregations:\n  bots:\n    lateness: 6d\n', 'bots')
+
+    def test_check_show_explain_init_schema(self):
+        self.wikitally('config', 'check')
+        shown = self.wikitally('config', 'show').out
+        file = self.folder / 'shown.yaml'
+        file.write_text(shown)
+        self.wikitally('config', 'check', file)
+        self.assertIn('source.overlap', self.wikitally('config', 'explain', 'source.overlap').out)
+        self.wikitally('config', 'explain', 'source.overlp', code=2)
+        file.write_text(self.wikitally('config', 'init').out)
+        self.wikitally('config', 'check', file)
+        self.assertEqual(json.loads(self.wikitally('config', 'schema').out)['type'], 'object')
+
+    def test_origins(self):
+        done = self.wikitally('config', 'show', '--origin', '--set', 'source.overlap=90s', env={'WIKITALLY_SOURCE_HORIZON': '200s'})
+        self.assertRegex(done.out, r'overlap: 90s .*--set')
+        self.assertRegex(done.out, r'horizon: 200s .*WIKITALLY_SOURCE_HORIZON')
+
+
+class Formats(Stored):
+    def test_results_formats_hold_the_same_rows(self):
+        rows = list(csv.reader(io.StringIO(self.data('results', 'titles', '-o', 'tsv').out), delimiter='\t', quoting=csv.QUOTE_NONE))
+        self.assertEqual(rows[0], ['aggregation', 'partition', 'window_start', 'window_end', 'key', 'count', 'state', 'revision',
+                                   'closed_by'])
+        lines = [json.loads(line) for line in self.data('results', 'titles', '-o', 'jsonl').out.splitlines()]
+        self.assertEqual(len(lines), len(rows) - 1)
+        self.assertEqual([row[4] for row in rows[1:]], [json.dumps(line['key'], ensure_ascii=False, separators=(',', ':')) for line in lines])
+        table = list(csv.reader(io.StringIO(self.data('results', 'titles', '-o', 'csv').out)))
+        self.assertEqual([row[4] for row in table[1:]], [row[4] for row in rows[1:]])
+        self.assertEqual(len(self.data('results', 'titles', '-o', 'tsv', '--no-header').out.splitlines()), len(lines))
+        some = self.data('results', 'titles', '-o', 'tsv', '--columns', 'count,key').out.splitlines()
+        self.assertEqual(some[0], 'count\tkey')
+
+    def test_results_span_and_limit(self):
+        rows = self.tsv('results', 'bots')
+        start = rows[len(rows) // 2]['window_start']
+        later = self.tsv('results', 'bots', '--from', start)
+        self.assertEqual(later, [row for row in rows if row['window_start'] >= start])
+        self.assertEqual(self.tsv('results', 'bots', '-n', '3'), rows[:3])
+        self.data('results', 'botz', code=2)
+
+    def test_results_without_name_wants_equal_measures(self):
+        config = self.folder / 'more.yaml'
+        config.write_text('aggregations:\n  bytes:\n    keys: [wiki]\n    measures: [sum(length.new)]\n')
+        self.follow(f'replay:{self.file}', '-c', config, directory=self.folder / 'more')
+        self.wikitally('results', '-o', 'tsv', '--data-dir', self.folder / 'more', code=2)
+        self.assert_rows('--name', 'bytes', '--group-by', 'wiki', '--measures', 'sum(length.new)', aggregation='bytes',
+                         directory=self.folder / 'more')
+
+    def test_journal_dump_is_exact(self):
+        lines = self.file.read_bytes().splitlines()
+        raw = subprocess.run([self.program, 'journal', 'dump', '--raw', '--data-dir', self.directory], capture_output=True,
+                             check=True, env=wikitally.environment()).stdout.splitlines()
+        position = iter(lines)
+        self.assertTrue(all(line in position for line in raw), 'not the same bytes in the same order')
+        part = self.data('journal', 'dump', '--from', '100', '--to', '110').out.splitlines()
+        self.assertEqual([json.loads(line)['offset'] for line in part], list(range(100, 110)))
+        verified = self.data('journal', 'verify').out
+        self.assertIn(str(len(raw)), verified)
+
+    def test_R2_dead_letters_list_and_show(self):
+        letters = self.tsv('deadletters', 'list')
+        self.assertTrue(letters)
+        lines = self.file.read_bytes().splitlines()
+        for letter in letters:
+            shown = subprocess.run([self.program, 'deadletters', 'show', letter['id'], '--data-dir', self.directory],
+                                   capture_output=True, check=True, env=wikitally.environment()).stdout
+            number = int(letter['position'].rsplit(':', 1)[1])
+            self.assertEqual(shown, lines[number - 1])
+            self.assertIn(letter['reason'], ('too-large', 'bad-utf8', 'too-deep', 'syntax', 'surrogate', 'not-object',
+                                             'bad-time', 'no-time'))
+        done = self.data('deadletters', 'retry')        # nothing has changed: they stay what they are
+        self.assertEqual(len(self.tsv('deadletters', 'list')), len(letters), done.err)
+
+
+class Replay(Stored):
+    def planted(self, aggregation='titles', column='count'):
+        """Changes one final row behind the program's back; -> its key text."""
+        with sqlite3.connect(self.directory / 'results.db') as db:
+            columns = [row[1] for row in db.execute(f'pragma table_info("{aggregation}")')]
+            measure = next(name for name in columns if name in (column, 'edit_count', 'count', 'edits'))
+            rowid = db.execute(f'select rowid from "{aggregation}" where "{measure}" > 0 order by rowid limit 1 offset 5').fetchone()[0]
+            row = dict(zip(columns, db.execute(f'select * from "{aggregation}" where rowid = ?', [rowid]).fetchone()))
+            db.execute(f'update "{aggregation}" set "{measure}" = "{measure}" + 1 where rowid = ?', [rowid])
+        db.close()
+        return row
+
+    def test_replay_of_the_journal_gives_the_same_rows(self):
+        done = self.data('replay', '--diff', 'sqlite')
+        self.assertEqual(done.code, 0)
+
+    def test_replay_diff_names_a_planted_wrong_row_and_only_that(self):
+        row = self.planted()
+        done = self.data('replay', '--diff', 'sqlite', code=1)
+        self.assertIn(row['title'], done.out + done.err)
+        different = [line for line in done.out.splitlines() if line.startswith(('different', 'missing', 'extra'))]
+        self.assertEqual(len(different), 1, done.out)
+
+
+class Ending(wikitally.Case):
+    def test_sigterm_ends_cleanly_and_nothing_is_done_twice(self):
+        file = self.synth(20_000, 21, duplicates=0.02, poison=0.001)
+        arguments = self.run_arguments(f'replay:{file}', '--speed', '60', until=None)
+        for _ in range(4):
+            with self.running(*arguments) as process:
+                time.sleep(1.0)
+                began = time.monotonic()
+                self.stop(process)
+                self.assertLess(time.monotonic() - began, 10)
+        received = self.source_ledger()['received']
+        self.assertGreater(received, 100)
+        self.assertLess(received, 20_000)
+        self.assert_rows()                              # what was journalled has been counted, to the last record
+        self.follow(f'replay:{file}')
+        self.assertEqual(self.source_ledger()['received'], sum(1 for line in file.read_bytes().splitlines() if line.strip()))
+        self.assert_rows()
+        self.assert_ledger()
+        self.assert_balanced()
+
+    def test_sigint_as_well(self):
+        with self.running(*self.run_arguments('synthetic:100', until=None)) as process:
+            time.sleep(1.0)
+            process.send_signal(signal.SIGINT)
+            self.assertIn(process.wait(10), (0, 130))
+        self.assert_balanced()
+
+    def test_until_a_number_and_a_time(self):
+        self.follow('synthetic:max', until='500')
+        self.assertEqual(self.source_ledger()['received'], 500)
+        other = self.folder / 'other'
+        began = time.monotonic()
+        until = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(time.time() + 3))
+        self.follow('synthetic:50', directory=other, until=until)
+        self.assertLess(time.monotonic() - began, 8)
+        self.assert_balanced(other)
+
+
+class Server(wikitally.Case):
+    def test_metrics_hold_and_promtool_agrees(self):
+        with self.running(*self.run_arguments('synthetic:200', until=None, listen='127.0.0.1:0')) as process:
+            url = self.wait_for(lambda: address(process), what='the address')
+            self.wait_for(lambda: self.wikitally('health', '--url', url, code=None).code == 0, what='health')
+            self.wait_for(lambda: b'wikitally_source_events_total' in wikitally.get(f'{url}/metrics'), what='events')
+            metrics = wikitally.get(f'{url}/metrics')
+            checked = subprocess.run(['promtool', 'check', 'metrics'], input=metrics, capture_output=True)
+            self.assertEqual((checked.returncode, checked.stderr.strip(), checked.stdout.strip()), (0, b'', b''))
+            names = set(re_metric_names(pathlib.Path(wikitally.ROOT / 'src/base/metrics.def').read_text()))
+            self.assertTrue(names)
+            self.assertFalse({name for name in names if f'# TYPE {name} '.encode() not in metrics})
+            self.assertIn(b'title', wikitally.get(f'{url}/plain').lower())
+            self.stop(process)
+
+
+def re_metric_names(text):
+    return [line.split('"')[1] for line in text.splitlines() if line.startswith('METRIC(')]
+
+
+def address(process):
+    for word in process.log.read_text(errors='replace').split():
+        if word.startswith('http://127.0.0.1:'):
+            return word.rstrip('/')
+    return None
+
+
+def corrupt_a_batch(directory):
+    """Flips a bit in the middle of the largest blob of the journal; -> the first offset of that batch."""
+    with sqlite3.connect(directory / 'journal.db') as db:
+        for name, sql in db.execute("select name, sql from sqlite_schema where type = 'table'").fetchall():
+            columns = [(row[1], row[2].upper()) for row in db.execute(f'pragma table_info("{name}")')]
+            blob = next((column for column, kind in columns if kind == 'BLOB' and column not in ('id', 'bytes')), None)
+            first = next((column for column, _ in columns if 'offset' in column), None)
+            if blob and first:
+                offset, value = db.execute(f'select "{first}", "{blob}" from "{name}" order by length("{blob}") desc limit 1').fetchone()
+                value = bytearray(value)
+                value[len(value) // 2] ^= 0x10
+                db.execute(f'update "{name}" set "{blob}" = ? where "{first}" = ?', [bytes(value), offset])
+                break
+        else:
+            raise AssertionError('no batches in journal.db')
+    db.close()
+    return offset
+
+
+if __name__ == '__main__':
+    unittest.main()
