@@ -24,7 +24,8 @@ struct source_output {
     /* The stored note ("position", "audit", "file"), in arena; ptr NULL: none. */
     enum err_class (*note)(struct source_output *o, struct str key, struct arena *arena, struct str *ret_value,
                            struct err *err);
-    /* Records of the journal's tail, in order, for rebuilding the table of identities. */
+    /* Records with from <= offset < to of a partition, in order, as far as they are there: for rebuilding the table of
+     * identities, and for healing. `each` returns false to stop. */
     enum err_class (*tail)(struct source_output *o, uint32_t partition, int64_t from, int64_t to,
                            bool (*each)(const struct record *r, void *ctx), void *ctx, struct err *err);
     /* Dead letters whose stream_us >= since_us (or unknown), for the same. */
