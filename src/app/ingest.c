@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ingest.c - see ingest.h. A full disk or journal is waited for here, so that pressure reaches the source: while
+ * commit() does not return, the source reads nothing, and the server holds its data (R13). Everything else that fails
+ * ends the source.
+ */
+#include "app/ingest.h"
+
+#include "base/diag.h"
+#include "base/metrics.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RETENTION_EVERY_US = 60 * 1000000, FULL_WAIT_US = 1000000 };
+
+struct ingest {
+    struct source_output output; /* first member */
+    struct ingest_options options;
+    struct journal_reader *reader;
+    int64_t *ends; /* next offset per partition */
+    int64_t newest_arrival_us;
+    int64_t retained_mono_us; /* when retention ran last */
+    bool full;                /* said so already */
+    atomic_llong journalled;  /* records appended so far */
+};
+
+static void say_problem(struct status *s, void *text)
+{
+    snprintf(s->problem, sizeof s->problem, "%s", (const char *)text);
+}
+
+static void count_batch(struct ingest *i, const struct batch *b)
+{
+    double bytes = 0;
+    atomic_fetch_add(&i->journalled, (long long)b->record_count);
+    for (size_t n = 0; n < b->record_count; n++) {
+        bytes += (double)b->records[n].value.len;
+        if (b->records[n].arrival_us > i->newest_arrival_us)
+            i->newest_arrival_us = b->records[n].arrival_us;
+    }
+    metric_add(METRIC_JOURNAL_BYTES, NULL, bytes);
+    for (size_t n = 0; n < b->dead_count; n++) {
+        char label[64];
+        snprintf(label, sizeof label, "reason=\"%s\"", b->dead[n].reason);
+        metric_add(METRIC_DEAD_LETTERS, label, 1);
+    }
+    for (uint32_t p = 0; p < journal_partitions(i->options.journal); p++) {
+        char label[32];
+        snprintf(label, sizeof label, "partition=\"%u\"", p);
+        metric_set(METRIC_JOURNAL_END, label, (double)i->ends[p]);
+    }
+}
+
+static enum err_class retain(struct ingest *i, bool hard, struct err *err)
+{
+    int64_t keep[PARTITION_MAX], removed = 0;
+    uint32_t partitions = journal_partitions(i->options.journal);
+    for (uint32_t p = 0; p < partitions; p++)
+        keep[p] = INT64_MAX;
+    if (i->options.keep)
+        i->options.keep(i->options.keep_ctx, keep, partitions);
+    struct journal_retention r = {i->options.retention_age_us, i->options.retention_bytes, i->newest_arrival_us, keep,
+                                  hard};
+    enum err_class cls = journal_retain(i->options.journal, &r, &removed, err);
+    if (!cls && removed > 0)
+        diag_info("journal", "retention removed %lld records", (long long)removed);
+    return cls;
+}
+
+static enum err_class retain_sometimes(struct ingest *i, struct err *err)
+{
+    int64_t now = clock_mono(i->options.clock);
+    if (now - i->retained_mono_us < RETENTION_EVERY_US)
+        return ERR_NONE;
+    i->retained_mono_us = now;
+    enum err_class cls = retain(i, false, err);
+    return cls == ERR_RETRY ? ERR_NONE : cls; /* no room to make room: the next append says so */
+}
+
+/* Full: release what is oldest, or wait for room. True: try again. */
+static bool make_room(struct ingest *i, struct err *err)
+{
+    if (!i->full) {
+        i->full = true;
+        diag_error("journal", "%s; the source waits until there is room", err->text);
+        status_change(say_problem, err->text);
+    }
+    struct err ignored = {0};
+    bool released = retain(i, i->options.release_when_full, &ignored) == ERR_NONE && i->options.release_when_full;
+    for (int n = 0; !released && n < 10; n++) {
+        if (atomic_load(i->options.stopping))
+            return false;
+        i->options.clock->sleep_us(i->options.clock, FULL_WAIT_US / 10);
+    }
+    return true;
+}
+
+static enum err_class commit(struct source_output *o, const struct batch *b, struct err *err)
+{
+    struct ingest *i = (struct ingest *)o;
+    enum err_class cls;
+    while ((cls = journal_append(i->options.journal, b, i->ends, err)) == ERR_RETRY) {
+        if (!make_room(i, err))
+            return ERR_RETRY;
+    }
+    if (cls)
+        return cls;
+    if (i->full) {
+        i->full = false;
+        diag_info("journal", "there is room again");
+        status_change(say_problem, (char[]){""});
+    }
+    count_batch(i, b);
+    return retain_sometimes(i, err);
+}
+
+static enum err_class note(struct source_output *o, struct str key, struct arena *arena, struct str *ret_value,
+                           struct err *err)
+{
+    return journal_reader_note(((struct ingest *)o)->reader, key, arena, ret_value, err);
+}
+
+static enum err_class tail(struct source_output *o, uint32_t partition, int64_t from, int64_t to,
+                           bool (*each)(const struct record *r, void *ctx), void *ctx, struct err *err)
+{
+    struct ingest *i = (struct ingest *)o;
+    AUTO(arena) struct arena arena = {0};
+    while (from < to) {
+        struct journal_page page;
+        arena_reset(&arena);
+        enum err_class cls = journal_reader_read(i->reader, partition, from, 10000, &arena, &page, err);
+        if (cls)
+            return cls;
+        if (page.count == 0)
+            return ERR_NONE;
+        for (size_t n = 0; n < page.count; n++) {
+            if (page.records[n].offset >= to || !each(&page.records[n], ctx))
+                return ERR_NONE;
+        }
+        from = page.records[page.count - 1].offset + 1;
+    }
+    return ERR_NONE;
+}
+
+struct dead_since {
+    int64_t since_us;
+    bool (*each)(const struct dead_letter *d, void *ctx);
+    void *ctx;
+};
+
+static bool dead_if_recent(const struct dead_letter *d, void *ctx)
+{
+    struct dead_since *s = ctx;
+    if (d->stream_us != TIME_NONE && d->stream_us < s->since_us)
+        return true;
+    return s->each(d, s->ctx);
+}
+
+static enum err_class dead(struct source_output *o, int64_t since_us,
+                           bool (*each)(const struct dead_letter *d, void *ctx), void *ctx, struct err *err)
+{
+    struct dead_since since = {since_us, each, ctx};
+    return journal_reader_dead(((struct ingest *)o)->reader, 0, dead_if_recent, &since, err);
+}
+
+static enum err_class bounds(struct source_output *o, uint32_t partition, int64_t *ret_head, int64_t *ret_end,
+                             struct err *err)
+{
+    return journal_reader_bounds(((struct ingest *)o)->reader, partition, ret_head, ret_end, err);
+}
+
+enum err_class ingest_new(const struct ingest_options *options, struct ingest **ret_ingest, struct err *err)
+{
+    struct ingest *i = xcalloc(1, sizeof *i);
+    i->output = (struct source_output){.commit = commit, .note = note, .tail = tail, .dead = dead, .bounds = bounds};
+    i->options = *options;
+    i->ends = xcalloc(PARTITION_MAX, sizeof *i->ends);
+    i->newest_arrival_us = TIME_NONE;
+    i->retained_mono_us = clock_mono(options->clock);
+    enum err_class cls = journal_reader_new(options->journal, &i->reader, err);
+    if (cls) {
+        ingest_free(i);
+        return cls;
+    }
+    *ret_ingest = i;
+    return ERR_NONE;
+}
+
+void ingest_free(struct ingest *i)
+{
+    if (!i)
+        return;
+    journal_reader_close(i->reader);
+    free(i->ends);
+    free(i);
+}
+
+struct source_output *ingest_output(struct ingest *i)
+{
+    return &i->output;
+}
+
+int64_t ingest_journalled(const struct ingest *i)
+{
+    return atomic_load(&i->journalled);
+}

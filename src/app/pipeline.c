@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pipeline.c - see pipeline.h.
+ */
+#include "app/pipeline.h"
+
+#include "app/ingest.h"
+#include "app/task_thread.h"
+#include "base/diag.h"
+#include "serve/serve.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+enum { POLL_US = 20000 };
+
+struct pipeline {
+    struct pipeline_options options;
+    char *directory;
+    struct journal *journal;
+    struct ingest *ingest;
+    struct source *source;
+    struct task_thread *task;
+    struct serve *serve;
+    pthread_t source_thread;
+    bool source_started;
+    atomic_bool stopping;
+    atomic_bool source_over;
+    struct err source_err; /* written before source_over */
+    bool source_ended;
+};
+
+static enum err_class make_directory(const char *path, struct err *err)
+{
+    char *copy = str_dup(str_of(path));
+    for (char *p = copy + 1;; p++) {
+        if (*p != '/' && *p != 0)
+            continue;
+        char end = *p;
+        *p = 0;
+        if (mkdir(copy, 0700) != 0 && errno != EEXIST) {
+            err_errno(err, ERR_FATAL, errno == EACCES || errno == EPERM ? EXIT_NOPERM : EXIT_CANTCREAT, errno,
+                      "cannot make the data directory \"%s\"", copy);
+            free(copy);
+            return ERR_FATAL;
+        }
+        *p = end;
+        if (end == 0)
+            break;
+    }
+    free(copy);
+    return ERR_NONE;
+}
+
+static enum err_class open_journal(struct pipeline *p, struct err *err)
+{
+    const struct config *c = p->options.config;
+    struct buf identity = {0};
+    source_spec_identity(p->options.source, &identity);
+    struct journal_options options = {
+        .directory = p->directory,
+        .source = identity.ptr,
+        .partitions = (uint32_t)c->journal.partitions,
+        .max_bytes = c->journal.max_bytes,
+        .adopt = p->options.adopt,
+        .clock = p->options.clock,
+    };
+    enum err_class cls = journal_open_sqlite(&options, &p->journal, err);
+    buf_fini(&identity);
+    return cls;
+}
+
+static enum err_class start_task(struct pipeline *p, struct err *err)
+{
+    const struct config *c = p->options.config;
+    struct task_thread_options options = {
+        .task = {.name = "results",
+                 .aggregations = c->aggregations,
+                 .aggregation_count = c->aggregation_count,
+                 .retention_us = c->journal.retention_age_us,
+                 .commit_every_us = c->task.commit_every_us,
+                 .max_pending_rows = (size_t)c->task.max_pending_rows,
+                 .max_keys_total = c->task.max_keys_total,
+                 .adopt = p->options.adopt,
+                 .clock = p->options.clock},
+        .journal = p->journal,
+    };
+    struct sink_options sink = {.directory = p->directory, .task = "results", .clock = p->options.clock};
+    enum err_class cls = sink_open_sqlite(&sink, &options.sink, err);
+    return cls ? cls : task_thread_start(&options, &p->task, err);
+}
+
+static void *source_main(void *arg)
+{
+    struct pipeline *p = arg;
+    struct err err = {0};
+    bool ended = false;
+    enum err_class cls = p->source->ops->run(p->source, ingest_output(p->ingest), &ended, &err);
+    p->source_ended = !cls && ended;
+    if (cls && !atomic_load(&p->stopping)) {
+        err_prefix(&err, "source");
+        p->source_err = err;
+    }
+    atomic_store(&p->source_over, true);
+    return NULL;
+}
+
+static enum err_class start_source(struct pipeline *p, struct err *err)
+{
+    const struct config *c = p->options.config;
+    struct ingest_options options = {
+        .journal = p->journal,
+        .retention_age_us = c->journal.retention_age_us,
+        .retention_bytes = c->journal.retention_bytes,
+        .release_when_full = c->journal.on_full == ON_FULL_RELEASE,
+        .clock = p->options.clock,
+        .stopping = &p->stopping,
+        .keep = task_thread_keep,
+        .keep_ctx = p->task,
+    };
+    enum err_class cls = ingest_new(&options, &p->ingest, err);
+    if (!cls)
+        cls = source_spec_open(p->options.source, c, journal_partitions(p->journal), p->options.clock, &p->source, err);
+    if (cls)
+        return cls;
+    if (pthread_create(&p->source_thread, NULL, source_main, p) != 0)
+        return err_set(err, ERR_FATAL, EXIT_OSERR, "cannot start the source's thread");
+    p->source_started = true;
+    return ERR_NONE;
+}
+
+static void config_json(struct buf *out, void *ctx)
+{
+    config_show_json(ctx, out);
+}
+
+static enum err_class start_serve(struct pipeline *p, struct err *err)
+{
+    const struct config *c = p->options.config;
+    if (!p->options.listen)
+        return ERR_NONE;
+    struct serve_options options = {
+        .listen = p->options.listen,
+        .hosts = (const char *const *)c->serve.hosts.items,
+        .host_count = c->serve.hosts.count,
+        .token = c->serve.token,
+        .directory = p->directory,
+        .journal = p->journal,
+        .web_dir = c->serve.web_dir,
+        .delay_us = c->source.delay_us,
+        .max_clients = (size_t)c->serve.max_clients,
+        .config_json = config_json,
+        .config_ctx = (void *)(uintptr_t)c,
+        .clock = p->options.clock,
+    };
+    return serve_start(&options, &p->serve, err);
+}
+
+static void set_kind(struct status *s, void *spec)
+{
+    const struct source_spec *source = spec;
+    s->kind = source->kind;
+    snprintf(s->source_name, sizeof s->source_name, "%s",
+             source->kind == SOURCE_KIND_LIVE                            ? source->url
+             : source->kind == SOURCE_KIND_REPLAY && source->files.count ? source->files.items[0]
+                                                                         : "synthetic");
+}
+
+static void pipeline_free(struct pipeline *p)
+{
+    serve_stop(p->serve);
+    task_thread_free(p->task);
+    if (p->source)
+        p->source->ops->free(p->source);
+    ingest_free(p->ingest);
+    journal_close(p->journal);
+    free(p->directory);
+    free(p);
+}
+
+enum err_class pipeline_start(const struct pipeline_options *options, struct pipeline **ret_pipeline, struct err *err)
+{
+    struct pipeline *p = xcalloc(1, sizeof *p);
+    p->options = *options;
+    p->directory = str_dup(str_of(options->directory));
+    status_change(set_kind, (void *)(uintptr_t)options->source);
+    enum err_class cls = make_directory(p->directory, err);
+    if (!cls)
+        cls = open_journal(p, err);
+    if (!cls)
+        cls = start_task(p, err);
+    if (!cls)
+        cls = start_serve(p, err);
+    if (!cls)
+        cls = start_source(p, err);
+    if (cls) {
+        pipeline_free(p);
+        return cls;
+    }
+    *ret_pipeline = p;
+    return ERR_NONE;
+}
+
+enum pipeline_state pipeline_poll(struct pipeline *p, struct err *ret_err)
+{
+    if (task_thread_ended(p->task, ret_err))
+        return ret_err->cls ? PIPELINE_FAILED : PIPELINE_ENDED;
+    if (!atomic_load(&p->source_over))
+        return PIPELINE_RUNNING;
+    if (p->source_err.cls) {
+        *ret_err = p->source_err;
+        return PIPELINE_FAILED;
+    }
+    if (p->source_ended)
+        task_thread_drain(p->task);
+    return PIPELINE_RUNNING;
+}
+
+int64_t pipeline_received(struct pipeline *p)
+{
+    return ingest_journalled(p->ingest);
+}
+
+const char *pipeline_address(struct pipeline *p)
+{
+    return p->serve ? serve_address(p->serve) : NULL;
+}
+
+enum err_class pipeline_stop(struct pipeline *p, int64_t deadline_us, struct err *err)
+{
+    enum err_class cls = ERR_NONE;
+    struct clock *clock = p->options.clock;
+    atomic_store(&p->stopping, true);
+    if (p->source_started) {
+        p->source->ops->stop(p->source);
+        pthread_join(p->source_thread, NULL);
+        if (p->source_err.cls) {
+            *err = p->source_err;
+            cls = err->cls;
+        }
+    }
+    struct err task_err = {0};
+    task_thread_drain(p->task);
+    bool over;
+    while (!(over = task_thread_ended(p->task, &task_err)) && clock_mono(clock) < deadline_us)
+        clock->sleep_us(clock, POLL_US);
+    if (!over) {
+        diag_warn("task", "the task is still behind the journal; it goes on there at the next start");
+        task_thread_stop(p->task);
+    } else if (task_err.cls && !cls) {
+        *err = task_err;
+        cls = err->cls;
+    }
+    pipeline_free(p);
+    return cls;
+}

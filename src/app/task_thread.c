@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * task_thread.c - see task_thread.h. A sink that cannot take a commit for now (busy, full) is tried again with growing
+ * pauses; the task keeps its rows, reads no further, and retention keeps its records.
+ */
+#include "app/task_thread.h"
+
+#include "base/diag.h"
+#include "base/fault.h"
+#include "base/metrics.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum { READ_AT_ONCE = 4096, WAIT_US = 100000, RETRY_MIN_US = 100000, RETRY_MAX_US = 10000000 };
+enum wanted { WANT_RUN, WANT_DRAIN, WANT_STOP };
+
+struct task_thread {
+    struct task *task;
+    struct journal *journal;
+    struct journal_reader *reader;
+    struct sink *sink;
+    struct clock *clock;
+    int64_t commit_every_us;
+    const char *name;
+    pthread_t thread;
+    bool started;
+    atomic_int wanted;
+    atomic_bool ended;
+    struct err err; /* written by the thread before `ended` */
+};
+
+/* Reads a bounded number of records of each partition. *ret_any: whether there were any. */
+static enum err_class read_some(struct task_thread *t, bool *ret_any, struct err *err)
+{
+    *ret_any = false;
+    for (uint32_t p = 0; p < journal_partitions(t->journal); p++) {
+        size_t read = 0;
+        enum err_class cls = task_read(t->task, p, READ_AT_ONCE, &read, err);
+        if (cls)
+            return cls;
+        *ret_any |= read > 0;
+    }
+    return ERR_NONE;
+}
+
+/* Pauses at most pause_us, less when asked to stop. */
+static void pause_for(struct task_thread *t, int64_t pause_us)
+{
+    for (int64_t slept = 0; slept < pause_us && atomic_load(&t->wanted) != WANT_STOP; slept += WAIT_US)
+        t->clock->sleep_us(t->clock, WAIT_US);
+}
+
+static enum err_class commit(struct task_thread *t, struct err *err)
+{
+    int64_t pause_us = RETRY_MIN_US, began = clock_mono(t->clock);
+    enum err_class cls;
+    while ((cls = task_commit(t->task, err)) == ERR_RETRY) {
+        diag_warn("task", "%s: %s; trying again", t->name, err->text);
+        if (atomic_load(&t->wanted) == WANT_STOP)
+            return ERR_RETRY;
+        pause_for(t, pause_us);
+        pause_us = pause_us * 2 < RETRY_MAX_US ? pause_us * 2 : RETRY_MAX_US;
+    }
+    metric_observe(METRIC_SINK_FLUSH, "sink=\"sqlite\"", (double)(clock_mono(t->clock) - began) / 1e6);
+    return cls;
+}
+
+static enum err_class loop(struct task_thread *t, struct err *err)
+{
+    int64_t committed_us = clock_mono(t->clock);
+    uint64_t seen = 0;
+    for (;;) {
+        enum wanted wanted = (enum wanted)atomic_load(&t->wanted);
+        seen = journal_wait(t->journal, 0, 0); /* the number now, before reading */
+        bool any = false;
+        enum err_class cls = wanted == WANT_STOP ? ERR_NONE : read_some(t, &any, err);
+        bool due = clock_mono(t->clock) - committed_us >= t->commit_every_us;
+        if (!cls && (due || !any || wanted == WANT_STOP)) {
+            cls = commit(t, err);
+            committed_us = clock_mono(t->clock);
+        }
+        if (cls)
+            return cls;
+        if (wanted == WANT_STOP || (wanted == WANT_DRAIN && !any && task_at_end(t->task)))
+            return ERR_NONE;
+        if (!any)
+            journal_wait(t->journal, seen, WAIT_US);
+    }
+}
+
+static void *thread_main(void *arg)
+{
+    struct task_thread *t = arg;
+    struct err err = {0};
+    if (loop(t, &err)) {
+        err_prefix(&err, "task \"%s\"", t->name);
+        t->err = err;
+    }
+    atomic_store(&t->ended, true);
+    return NULL;
+}
+
+enum err_class task_thread_start(const struct task_thread_options *options, struct task_thread **ret_thread,
+                                 struct err *err)
+{
+    struct task_thread *t = xcalloc(1, sizeof *t);
+    t->journal = options->journal;
+    t->sink = options->sink;
+    t->clock = options->task.clock;
+    t->commit_every_us = options->task.commit_every_us;
+    t->name = options->task.name;
+    enum err_class cls = journal_reader_new(t->journal, &t->reader, err);
+    if (!cls)
+        cls = task_new(&options->task, t->reader, t->sink, &t->task, err);
+    if (!cls)
+        cls = task_load(t->task, err);
+    if (!cls && pthread_create(&t->thread, NULL, thread_main, t) != 0)
+        cls = err_set(err, ERR_FATAL, EXIT_OSERR, "cannot start a thread for task \"%s\"", t->name);
+    if (cls) {
+        task_thread_free(t);
+        return cls;
+    }
+    t->started = true;
+    *ret_thread = t;
+    return ERR_NONE;
+}
+
+void task_thread_drain(struct task_thread *t)
+{
+    int expected = WANT_RUN;
+    atomic_compare_exchange_strong(&t->wanted, &expected, WANT_DRAIN);
+}
+
+void task_thread_stop(struct task_thread *t)
+{
+    atomic_store(&t->wanted, WANT_STOP);
+}
+
+bool task_thread_ended(struct task_thread *t, struct err *ret_err)
+{
+    if (!atomic_load(&t->ended))
+        return false;
+    *ret_err = t->err;
+    return true;
+}
+
+void task_thread_keep(void *thread, int64_t *ret_keep, uint32_t partitions)
+{
+    task_keep(((struct task_thread *)thread)->task, ret_keep, partitions);
+}
+
+void task_thread_free(struct task_thread *t)
+{
+    if (!t)
+        return;
+    task_thread_stop(t);
+    if (t->started)
+        pthread_join(t->thread, NULL);
+    task_free(t->task);
+    journal_reader_close(t->reader);
+    if (t->sink)
+        t->sink->ops->close(t->sink);
+    free(t);
+}
