@@ -17,26 +17,34 @@ struct task_options {
     size_t aggregation_count;
     int64_t retention_us;    /* the journal's; 0 unknown */
     int64_t commit_every_us; /* trigger: 1 s (R8); bounds how long rows wait */
-    size_t max_pending_rows; /* commit earlier at this many dirty rows: 200,000 */
-    int64_t max_keys_total;  /* over all windows and aggregations (R9): 2,000,000; beyond: (other) */
-    bool adopt;              /* R15 --adopt */
-    struct clock *clock;
+    size_t max_pending_rows; /* at this many dirty rows task_read reads nothing until they are committed: 200,000 */
+    int64_t max_keys_total;  /* over all windows and aggregations (R9): 2,000,000; beyond it the task stops with
+                                EXIT_CONFIG. (What goes to (other) must be a function of the journal, and how many
+                                windows  are in memory is not: after a restart some that had closed are not rebuilt.) */
+    bool adopt;              /* R15 --adopt: another journal, a cut tail, a definition that was replaced before */
+    struct clock *clock;     /* NULL: the real one */
 };
 
 struct task;
-/* The reader and the sink are borrowed and used by this thread only. */
+/* Checks the declarations and prepares the sink. Reader and sink are borrowed, outlive the task, and are used by this
+ * thread only; the sink's schemas are the task's: after task_free the sink may only be closed. Zero limits: defaults.
+ */
 enum err_class task_new(const struct task_options *options, struct journal_reader *reader, struct sink *sink,
                         struct task **ret_task, struct err *err);
 void task_free(struct task *t);
 /* What a start does for all partitions: finds or begins generations, checks the journal (EXIT_CONFIG unless adopt),
- * makes lanes. */
+ * makes lanes. EXIT_CONFIG also for a changed definition (the text says which lines), unless its on_change is rebuild.
+ * May be called again, after EXIT_FENCED for example: what is in memory is dropped first. */
 enum err_class task_load(struct task *t, struct err *err);
-/* Reads up to max_records of a partition and feeds them. *ret_read: how many. */
+/* Reads up to max_records of a partition and feeds them. *ret_read: how many; 0 also while a commit is due first. A
+ * partition that the journal got since the load gets its lanes here. */
 enum err_class task_read(struct task *t, uint32_t partition, size_t max_records, size_t *ret_read, struct err *err);
 /* Commits what may be committed. ERR_FATAL/EXIT_FENCED: another owner; what is in memory is dropped. */
 enum err_class task_commit(struct task *t, struct err *err);
-/* Offsets per partition below which the journal may forget: min(replay_from, position - 1); any thread. */
+/* Offsets per partition below which the journal may forget: min(replay_from, position - 1); any thread. Before the
+ * first load: 0 = keep all; after a refused one INT64_MAX: offsets of another journal hold back nothing (R15). */
 void task_keep(struct task *t, int64_t *ret_keep, uint32_t partitions);
+/* Of the task's thread, after a load. */
 void task_lane_state(const struct task *t, size_t aggregation, uint32_t partition, struct lane_state *ret_state);
 bool task_at_end(struct task *t); /* every lane has committed up to the journal's end as last seen */
 

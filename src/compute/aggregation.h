@@ -50,6 +50,8 @@ enum err_class aggregation_new(const struct aggregation_options *options, int64_
 void aggregation_free(struct aggregation *a);
 const struct result_schema *aggregation_schema(const struct aggregation *a);
 const struct aggregation_options *aggregation_options(const struct aggregation *a); /* own copies of all texts */
+/* What differs between two definition texts, on one line: "size: 60s -> 2m; key: ..." (R15). */
+void definition_diff(struct str from, struct str to, struct buf *out);
 size_t aggregation_time_field(const struct aggregation *a);                         /* index in the set */
 
 #endif

@@ -59,3 +59,47 @@ void definition_make(struct aggregation *a)
     a->schema.definition = text.ptr;
     a->schema.definition_hash = hash_bytes(text, DEFINITION_SEED);
 }
+
+static bool line_find(struct str text, struct str name, struct str *ret_value)
+{
+    struct str line;
+    while (str_split(&text, '\n', &line)) {
+        if (str_starts(line, name) && line.len >= name.len + 2 && line.ptr[name.len] == ' ') {
+            *ret_value = str_trim(str_n(line.ptr + name.len + 2, line.len - name.len - 2));
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct str line_name(struct str line)
+{
+    const char *blank = line.len == 0 ? NULL : memchr(line.ptr, ' ', line.len);
+    return str_n(line.ptr, blank == NULL ? line.len : (size_t)(blank - line.ptr));
+}
+
+static void diff_add(struct str name, struct str from, struct str to, struct buf *out)
+{
+    buf_addf(out, "%s%.*s: \"%.*s\" -> \"%.*s\"", out->len > 0 ? "; " : "", STR_ARG(name), STR_ARG(from), STR_ARG(to));
+}
+
+void definition_diff(struct str from, struct str to, struct buf *out)
+{
+    struct str rest = to, line, value;
+    while (str_split(&rest, '\n', &line)) {
+        struct str name = line_name(line), now = {0};
+        if (name.len == 0 || !line_find(to, name, &now)) {
+            continue;
+        }
+        bool there = line_find(from, name, &value);
+        if (!there || !str_eq(value, now)) {
+            diff_add(name, there ? value : STR("-"), now, out);
+        }
+    }
+    for (rest = from; str_split(&rest, '\n', &line);) {
+        struct str name = line_name(line);
+        if (name.len > 0 && line_find(from, name, &value) && !line_find(to, name, &line)) {
+            diff_add(name, value, STR("-"), out);
+        }
+    }
+}

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * task.c - reading and committing. Each record is decoded once for all aggregations; a lane takes what is at or after
+ * its next offset, so that one that rebuilds and one that is up to date go side by side. One commit carries everything
+ * that changed since the last: rows, lines, ledger, torn spans, marks, dead letters (R8, R10-R12).
+ */
+#include "app/task.h"
+
+#include "app/task_private.h"
+#include "base/diag.h"
+#include "base/fault.h"
+
+#include <stdlib.h>
+
+enum { PENDING_ROWS = 200000, KEYS_TOTAL = 2000000, BYTES_A_KEY = 512 };
+
+/* ---- life */
+
+static enum err_class aggregations_make(struct task *t, struct err *err)
+{
+    size_t count = t->options.aggregation_count;
+    t->aggregations = xcalloc(count + 1, sizeof(*t->aggregations));
+    t->schemas = xcalloc(count + 1, sizeof(*t->schemas));
+    for (size_t i = 0; i < count; i++) {
+        struct task_aggregation *a = &t->aggregations[i];
+        enum err_class cls =
+            aggregation_new(&t->options.aggregations[i], t->options.retention_us, t->fields, &a->declared, err);
+        if (cls != ERR_NONE) {
+            return cls;
+        }
+        t->aggregation_count = i + 1;
+        t->schemas[i] = aggregation_schema(a->declared);
+        a->on_change = t->options.aggregations[i].on_change;
+        for (size_t other = 0; other < i; other++) {
+            if (str_eqz(str_of(t->schemas[i]->name), t->schemas[other]->name)) {
+                return err_set(err, ERR_REJECT, EXIT_CONFIG, "two aggregations are called \"%s\"", t->schemas[i]->name);
+            }
+        }
+    }
+    t->values = xcalloc(field_set_count(t->fields), sizeof(*t->values));
+    return ERR_NONE;
+}
+
+enum err_class task_new(const struct task_options *options, struct journal_reader *reader, struct sink *sink,
+                        struct task **ret_task, struct err *err)
+{
+    struct task *t = xcalloc(1, sizeof(*t));
+    t->options = *options;
+    t->options.max_pending_rows = options->max_pending_rows == 0 ? PENDING_ROWS : options->max_pending_rows;
+    t->options.max_keys_total = options->max_keys_total == 0 ? KEYS_TOTAL : options->max_keys_total;
+    t->name = str_dup(str_of(options->name));
+    t->reader = reader;
+    t->sink = sink;
+    t->clock = options->clock == NULL ? &clock_real : options->clock;
+    t->fields = field_set_new();
+    enum err_class cls = aggregations_make(t, err);
+    if (cls == ERR_NONE) {
+        cls = sink->ops->prepare(sink, t->schemas, t->aggregation_count, err);
+    }
+    t->options.aggregations = NULL; /* the caller's */
+    if (cls != ERR_NONE) {
+        task_free(t);
+        return cls;
+    }
+    *ret_task = t;
+    return ERR_NONE;
+}
+
+void task_free(struct task *t)
+{
+    if (t == NULL) {
+        return;
+    }
+    task_lanes_drop(t);
+    for (size_t i = 0; i < t->aggregation_count; i++) {
+        aggregation_free(t->aggregations[i].declared);
+    }
+    field_set_free(t->fields);
+    arena_fini(&t->generation_memory);
+    arena_fini(&t->page_memory);
+    arena_fini(&t->commit_memory);
+    arena_fini(&t->dead_memory);
+    free(t->dead);
+    free(t->values);
+    free(t->aggregations);
+    free((void *)t->schemas);
+    free(t->name);
+    free(t);
+}
+
+/* ---- reading */
+
+static int64_t next_of(const struct task *t, uint32_t p)
+{
+    int64_t next = INT64_MAX;
+    for (size_t i = 0; i < t->aggregation_count; i++) {
+        int64_t lane = lane_next(t->aggregations[i].lanes[p]);
+        next = lane < next ? lane : next;
+    }
+    return next;
+}
+
+static enum err_class record_feed(struct task *t, const struct record *r, struct err *err)
+{
+    struct decoded d;
+    enum dead_reason why = DEAD_NONE;
+    size_t time_field = FIELD_TIMESTAMP;
+    decode_record(t->fields, r, t->values, &d);
+    for (size_t i = 0; i < t->aggregation_count; i++) {
+        struct task_aggregation *a = &t->aggregations[i];
+        enum dead_reason dead = DEAD_NONE;
+        if (lane_next(a->lanes[r->partition]) > r->offset) {
+            continue;
+        }
+        enum err_class cls = lane_feed(a->lanes[r->partition], &d, &dead, err);
+        if (cls != ERR_NONE) {
+            return cls;
+        }
+        if (dead != DEAD_NONE && why == DEAD_NONE) {
+            why = dead;
+            time_field = aggregation_time_field(a->declared);
+        }
+    }
+    if (why != DEAD_NONE) {
+        task_dead_add(t, &d, time_field, why);
+    }
+    return ERR_NONE;
+}
+
+static size_t pending_rows(const struct task *t)
+{
+    size_t rows = 0;
+    for (size_t i = 0; i < t->aggregation_count; i++) {
+        for (uint32_t p = 0; p < t->partitions; p++) {
+            rows += lane_dirty_rows(t->aggregations[i].lanes[p]);
+        }
+    }
+    return rows;
+}
+
+/* R9: over all windows. Checked once a page; a page adds a bounded number. */
+static enum err_class keys_check(const struct task *t, struct err *err)
+{
+    int64_t keys = 0, bytes = 0, max = t->options.max_keys_total;
+    for (size_t i = 0; i < t->aggregation_count; i++) {
+        for (uint32_t p = 0; p < t->partitions; p++) {
+            struct lane_state s;
+            lane_state(t->aggregations[i].lanes[p], &s);
+            keys += s.keys;
+            bytes += s.bytes;
+        }
+    }
+    if (keys <= max && bytes / BYTES_A_KEY <= max) {
+        return ERR_NONE;
+    }
+    return err_set(err, ERR_FATAL, EXIT_CONFIG,
+                   "%lld keys in %lld MiB are above the task's maximum of %lld keys of %d bytes; raise it, or lower "
+                   "max_keys, size or lateness of an aggregation",
+                   (long long)keys, (long long)(bytes >> 20), (long long)max, BYTES_A_KEY);
+}
+
+static enum err_class page_feed(struct task *t, uint32_t p, const struct journal_page *page, struct err *err)
+{
+    for (size_t i = 0; i < page->count; i++) {
+        enum err_class cls = record_feed(t, &page->records[i], err);
+        if (cls != ERR_NONE) {
+            return cls;
+        }
+    }
+    t->exhausted[p] = page->count == 0 || next_of(t, p) >= t->ends[p];
+    return keys_check(t, err);
+}
+
+enum err_class task_read(struct task *t, uint32_t partition, size_t max_records, size_t *ret_read, struct err *err)
+{
+    if (!t->loaded) {
+        return err_set(err, ERR_FATAL, EXIT_INTERNAL, "task \"%s\" is not loaded", t->name);
+    }
+    if (partition >= t->partitions) {
+        enum err_class cls = task_lanes_add(t, partition, err);
+        if (cls != ERR_NONE) {
+            return cls;
+        }
+    }
+    *ret_read = 0;
+    if (t->aggregation_count == 0 || pending_rows(t) >= t->options.max_pending_rows || task_dead_full(t)) {
+        t->exhausted[partition] = t->aggregation_count == 0;
+        return ERR_NONE;
+    }
+    struct journal_page page = {0};
+    int64_t head;
+    arena_reset(&t->page_memory);
+    enum err_class cls = journal_reader_bounds(t->reader, partition, &head, &t->ends[partition], err);
+    if (cls == ERR_NONE) {
+        cls =
+            journal_reader_read(t->reader, partition, next_of(t, partition), max_records, &t->page_memory, &page, err);
+    }
+    if (cls != ERR_NONE) {
+        return cls;
+    }
+    *ret_read = page.count;
+    cls = page_feed(t, partition, &page, err);
+    if (cls != ERR_NONE) { /* half a record is counted: what is in memory is not to be trusted */
+        task_lanes_drop(t);
+    }
+    return cls;
+}
+
+/* ---- committing */
+
+static int64_t position_then(const struct task_commit *c, size_t aggregation, const struct lane *lane, uint32_t p)
+{
+    for (size_t i = 0; i < c->lane_count; i++) {
+        if (c->lanes[i].aggregation == aggregation && c->lanes[i].partition == p) {
+            return c->lanes[i].line.position;
+        }
+    }
+    return lane_position(lane);
+}
+
+/* R15: readers switch when the generation has passed the end that each partition had when the rebuild began. */
+static enum err_class shows(struct task *t, const struct task_commit *c, size_t aggregation, bool *ret_show,
+                            struct err *err)
+{
+    struct task_aggregation *a = &t->aggregations[aggregation];
+    *ret_show = a->shown != a->latest.number;
+    for (uint32_t p = 0; p < a->latest.begin_count && *ret_show && !fault("R15.show"); p++) {
+        int64_t head, end, target = a->latest.begins[p].target;
+        enum err_class cls = journal_reader_bounds(t->reader, p, &head, &end, err);
+        if (cls != ERR_NONE) {
+            return cls;
+        }
+        target = end < target ? end : target;
+        *ret_show = p < t->partitions && position_then(c, aggregation, a->lanes[p], p) >= target;
+    }
+    return ERR_NONE;
+}
+
+static enum err_class commit_make(struct task *t, struct task_commit *ret_commit, struct err *err)
+{
+    struct lane_commit *lanes =
+        arena_alloc(&t->commit_memory, (t->aggregation_count * t->partitions + 1) * sizeof(*lanes));
+    struct task_commit c = {
+        .lanes = lanes, .dead = t->dead, .dead_count = t->dead_count, .wall_us = clock_wall(t->clock)};
+    for (size_t i = 0; i < t->aggregation_count; i++) {
+        for (uint32_t p = 0; p < t->partitions; p++) {
+            c.lane_count += lane_commit(t->aggregations[i].lanes[p], &t->commit_memory, &lanes[c.lane_count]);
+        }
+    }
+    for (size_t i = 0; i < c.lane_count; i++) {
+        enum err_class cls = shows(t, &c, lanes[i].aggregation, &lanes[i].show, err);
+        if (cls != ERR_NONE) {
+            return cls;
+        }
+    }
+    *ret_commit = c;
+    return ERR_NONE;
+}
+
+static void keep_publish(struct task *t)
+{
+    for (uint32_t p = 0; p < t->partitions; p++) {
+        int64_t keep = INT64_MAX;
+        for (size_t i = 0; i < t->aggregation_count; i++) {
+            struct lane_state s;
+            lane_state(t->aggregations[i].lanes[p], &s);
+            int64_t before = s.position > 0 ? s.position - 1 : 0,
+                    from = s.replay_from < before ? s.replay_from : before;
+            keep = from < keep ? from : keep;
+        }
+        atomic_store(&t->keep[p], keep);
+    }
+}
+
+static void commit_done(struct task *t, const struct task_commit *c)
+{
+    for (size_t i = 0; i < c->lane_count; i++) {
+        const struct lane_commit *l = &c->lanes[i];
+        struct task_aggregation *a = &t->aggregations[l->aggregation];
+        if (l->show) {
+            diag_info("task", "%s: readers of \"%s\" now see generation %lld", t->name,
+                      t->schemas[l->aggregation]->name, (long long)l->generation);
+            a->shown = l->generation;
+        }
+    }
+    task_metrics(t, c); /* before lane_committed: it still has the ledger */
+    for (size_t i = 0; i < c->lane_count; i++) {
+        const struct lane_commit *l = &c->lanes[i];
+        lane_committed(t->aggregations[l->aggregation].lanes[l->partition], l);
+    }
+    task_dead_clear(t);
+    keep_publish(t);
+}
+
+enum err_class task_commit(struct task *t, struct err *err)
+{
+    struct task_commit commit = {0};
+    if (!t->loaded) {
+        return ERR_NONE;
+    }
+    arena_reset(&t->commit_memory);
+    enum err_class cls = commit_make(t, &commit, err);
+    if (cls != ERR_NONE || commit.lane_count == 0) {
+        return cls;
+    }
+    cls = t->sink->ops->commit(t->sink, &commit, err);
+    if (cls == ERR_NONE) {
+        commit_done(t, &commit);
+    } else if (cls == ERR_FATAL) {
+        task_lanes_drop(t);
+    }
+    return cls;
+}
+
+/* ---- looking */
+
+void task_keep(struct task *t, int64_t *ret_keep, uint32_t partitions)
+{
+    for (uint32_t p = 0; p < partitions; p++) {
+        ret_keep[p] = p < PARTITION_MAX ? atomic_load(&t->keep[p]) : 0;
+    }
+}
+
+void task_lane_state(const struct task *t, size_t aggregation, uint32_t partition, struct lane_state *ret_state)
+{
+    ensure(t->loaded && aggregation < t->aggregation_count && partition < t->partitions);
+    lane_state(t->aggregations[aggregation].lanes[partition], ret_state);
+}
+
+bool task_at_end(struct task *t)
+{
+    for (uint32_t p = 0; p < t->partitions; p++) {
+        for (size_t i = 0; i < t->aggregation_count; i++) {
+            if (lane_dirty(t->aggregations[i].lanes[p])) {
+                return false;
+            }
+        }
+        if (!t->exhausted[p]) {
+            return false;
+        }
+    }
+    return t->loaded;
+}

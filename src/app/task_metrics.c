@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * task_metrics.c - what a task tells the world after each commit: its lag, its ledger, its watermark.
+ */
+#include "app/task_private.h"
+
+#include "base/metrics.h"
+
+static void ledger(const struct task *t, const struct task_commit *commit)
+{
+    int64_t sums[TASK_BUCKETS] = {0};
+    for (size_t i = 0; i < commit->lane_count; i++) {
+        for (size_t n = 0; n < commit->lanes[i].tally_count; n++) {
+            const struct tally_row *row = &commit->lanes[i].tally[n];
+            sums[row->bucket] += row->by == TALLY_EVENT ? row->count : 0;
+        }
+    }
+    for (size_t b = 0; b < TASK_BUCKETS; b++) {
+        AUTO(buf) struct buf labels = {0};
+        buf_addf(&labels, "task=\"%s\",bucket=\"%s\"", t->name, task_bucket_names[b]);
+        if (sums[b] > 0) {
+            metric_add(METRIC_LEDGER_RECORDS, labels.ptr, (double)sums[b]);
+        }
+    }
+}
+
+static void dead(const struct task_commit *commit)
+{
+    for (size_t i = 0; i < commit->dead_count; i++) {
+        AUTO(buf) struct buf labels = {0};
+        buf_addf(&labels, "reason=\"%s\"", commit->dead[i].reason);
+        metric_add(METRIC_DEAD_LETTERS, labels.ptr, 1);
+    }
+}
+
+static void lag(const struct task *t, uint32_t p)
+{
+    AUTO(buf) struct buf labels = {0};
+    int64_t least = INT64_MAX;
+    for (size_t i = 0; i < t->aggregation_count; i++) {
+        int64_t position = lane_position(t->aggregations[i].lanes[p]);
+        least = position < least ? position : least;
+    }
+    buf_addf(&labels, "group=\"%s\",partition=\"%u\"", t->name, p);
+    metric_set(METRIC_CONSUMER_LAG, labels.ptr, t->ends[p] > least ? (double)(t->ends[p] - least) : 0);
+}
+
+struct watermark {
+    int64_t least_us;
+};
+
+static void watermark_publish(struct status *s, void *ctx)
+{
+    s->watermark_us = ((struct watermark *)ctx)->least_us;
+}
+
+static void windows(const struct task *t)
+{
+    struct watermark w = {TIME_NONE};
+    int64_t open = 0, lag_us = 0;
+    for (size_t i = 0; i < t->aggregation_count; i++) {
+        for (uint32_t p = 0; p < t->partitions; p++) {
+            struct lane_state s;
+            lane_state(t->aggregations[i].lanes[p], &s);
+            open += s.open_windows;
+            if (s.watermark_us != TIME_NONE && (w.least_us == TIME_NONE || s.watermark_us < w.least_us)) {
+                w.least_us = s.watermark_us;
+                lag_us = clock_wall(t->clock) - s.stream_us;
+            }
+        }
+    }
+    metric_set(METRIC_WINDOWS_OPEN, NULL, (double)open);
+    if (w.least_us != TIME_NONE) {
+        metric_set(METRIC_WATERMARK_LAG, NULL, (double)lag_us / (double)US_PER_SECOND);
+        status_change(watermark_publish, &w);
+    }
+}
+
+void task_metrics(struct task *t, const struct task_commit *commit)
+{
+    ledger(t, commit);
+    dead(commit);
+    windows(t);
+    for (uint32_t p = 0; p < t->partitions; p++) {
+        lag(t, p);
+    }
+}
