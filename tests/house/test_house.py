@@ -1,15 +1,13 @@
 """The checks of the house have teeth: each is shown a small tree with one thing wrong in it."""
 import importlib.machinery
 import importlib.util
+import json
 import pathlib
 import subprocess
 import tempfile
 import unittest
 
 TOOLS = pathlib.Path(__file__).resolve().parents[2] / 'tools'
-JUNIT = '''<testsuites><testsuite name="wikitally.change scan" tests="3">
-<testcase name="R1 identity" classname="x"/><testcase name="R2 dead" classname="x"><failure/></testcase>
-<testcase name="later" classname="x"><skipped/></testcase></testsuite></testsuites>'''
 
 
 class Tree(unittest.TestCase):
@@ -109,20 +107,26 @@ class Counting(Tree):
         cls.tool_test = importlib.util.module_from_spec(importlib.util.spec_from_loader('tools_test', loader))
         loader.exec_module(cls.tool_test)
 
-    def read(self, log):
-        self.write('junit.xml', JUNIT)
-        self.write('log.json', log)
-        return self.tool_test.read_junit(self.root / 'junit.xml', self.root / 'log.json')
+    def read(self, stdout, result='OK', returncode=0):
+        line = json.dumps({'name': 'base x', 'stdout': stdout, 'result': result, 'returncode': returncode})
+        return self.tool_test.read_test(line)
 
     def test_cases_are_counted_one_by_one(self):
-        count = self.read('{"name": "wikitally:unit / change scan", "result": "FAIL"}\n')
+        count = self.read('1..3\nok 1 - R1\nnot ok 2 # SKIP skipped\nnot ok 3 - R3\n# why\n', 'FAIL', 1)
         self.assertEqual(count[:3], (1, 1, 1))
-        self.assertEqual(count.failures, ('change scan: R2 dead',))
+        self.assertEqual(count.failures, ('base x: R3',))
 
-    def test_a_crash_is_one_more_failure(self):
-        count = self.read('{"name": "wikitally:unit / change scan", "result": "FAIL"}\n'
-                          '{"name": "wikitally:unit / base err", "result": "ERROR"}\n')
-        self.assertEqual(count[:3], (1, 2, 1))
+    def test_a_skipped_case_is_no_failure(self):
+        self.assertEqual(self.read('1..2\nok 1 - R1\nnot ok 2 # SKIP skipped\n', 'FAIL')[:3], (1, 0, 1))
+
+    def test_a_crash_a_leak_and_a_time_out_are_failures(self):
+        self.assertEqual(self.read('1..3\nok 1 - R1\n', 'ERROR', -11)[:3], (1, 1, 0))
+        self.assertEqual(self.read('1..1\nok 1 - R1\n', 'ERROR', 99)[:3], (1, 1, 0))
+        self.assertEqual(self.read('1..3\nok 1 - R1\n', 'OK', 0)[:3], (1, 1, 0))
+        self.assertEqual(self.read('', 'TIMEOUT', -9)[:3], (0, 1, 0))
+
+    def test_a_program_without_cases_is_one(self):
+        self.assertEqual(self.read('')[:3], (1, 0, 0))
 
     def python(self, text):
         self.write('test_x.py', text)
