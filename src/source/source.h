@@ -81,7 +81,10 @@ struct file_options {
     const char *arrival_tsv; /* as in oracle.md section 1; NULL */
     int64_t arrival_base_ms;
     int64_t limit; /* stop after that many records; 0: none */
+    int64_t close_after_us; /* --close: at the end a tick that far behind the source's stream time; 0: none */
 };
+/* Follows the files one after the other; its note "file" goes with each batch, so that after a kill it goes on with the
+ * record behind the last one committed. Ends with ERR_NONE and *ret_ended true (not with `loop`). */
 enum err_class source_open_files(const struct source_options *options, const struct file_options *file,
                                  struct source **ret_source, struct err *err);
 
@@ -97,7 +100,7 @@ void recording_close(struct recording *r);
 struct generator_options {
     uint64_t seed;
     double rate;             /* mean events per second of event time; default 45 */
-    double late;             /* share of late changes; default 0.0005 */
+    double late;             /* share of late changes; < 0: 0.0005; 0 also without the years-old log entries */
     double duplicates;       /* share of records repeated soon after; default 0 */
     double future, poison;   /* share with a time from the future / undecodable bytes; default 0 */
     bool canaries;           /* every 15 minutes on both topics */
