@@ -52,6 +52,17 @@ static void count_batch(struct ingest *i, const struct batch *b)
     }
 }
 
+/* R13: the source's own tail as well. */
+static enum err_class keep_tail(struct ingest *i, int64_t *keep, uint32_t partitions, struct err *err)
+{
+    AUTO(arena) struct arena arena = {0};
+    struct str position;
+    enum err_class cls = journal_reader_note(i->reader, STR("position"), &arena, &position, err);
+    if (!cls && position.ptr)
+        source_tail_keep(position, keep, partitions);
+    return cls;
+}
+
 static enum err_class retain(struct ingest *i, bool hard, struct err *err)
 {
     int64_t keep[PARTITION_MAX], removed = 0;
@@ -60,6 +71,8 @@ static enum err_class retain(struct ingest *i, bool hard, struct err *err)
         keep[p] = INT64_MAX;
     if (i->options.keep)
         i->options.keep(i->options.keep_ctx, keep, partitions);
+    if (keep_tail(i, keep, partitions, err))
+        return err->cls;
     struct journal_retention r = {i->options.retention_age_us, i->options.retention_bytes, i->newest_arrival_us, keep,
                                   hard};
     enum err_class cls = journal_retain(i->options.journal, &r, &removed, err);
