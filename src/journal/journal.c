@@ -116,8 +116,7 @@ uint32_t journal_partitions(const struct journal *j)
 
 int64_t journal_tally_floor(int64_t newest_arrival_us)
 {
-    return newest_arrival_us == TIME_NONE ? INT64_MIN
-                                          : floor_div(newest_arrival_us, US_PER_MINUTE) - TALLY_KEEP_MINUTES;
+    return newest_arrival_us == TIME_NONE ? INT64_MIN : tally_first_minute(newest_arrival_us);
 }
 
 /* ---- calls */
