@@ -154,31 +154,6 @@ struct str db_column(sqlite3_stmt *s, int at)
 
 /* ---- transactions */
 
-enum err_class db_begin(struct db *db, struct err *err)
-{
-    enum err_class c = db_exec(db, sqlite3_db_readonly(db->handle, "main") == 1 ? "BEGIN" : "BEGIN IMMEDIATE", err);
-    db->checked_out = !c;
-    return c;
-}
-
-void db_rollback(struct db *db)
-{
-    if (db->checked_out && db->handle != NULL && sqlite3_get_autocommit(db->handle) == 0) {
-        sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
-    }
-    db->checked_out = false;
-}
-
-enum err_class db_commit(struct db *db, struct err *err)
-{
-    enum err_class c = db_exec(db, "COMMIT", err);
-    if (c) {
-        db_rollback(db);
-    }
-    db->checked_out = false;
-    return c;
-}
-
 static int wal_grew(void *ctx, sqlite3 *handle, const char *name, int pages)
 {
     (void)handle;
@@ -187,8 +162,28 @@ static int wal_grew(void *ctx, sqlite3 *handle, const char *name, int pages)
     return SQLITE_OK;
 }
 
+static void rollback(struct db *db)
+{
+    if (db->in_transaction && sqlite3_get_autocommit(db->handle) == 0) {
+        sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+    }
+    db->in_transaction = false;
+}
+
+/* What cannot be undone by trying again ends all writing. */
+static enum err_class judge(struct db *db, enum err_class c, const struct err *err)
+{
+    if (c == ERR_FATAL && db->broken.cls == ERR_NONE) {
+        db->broken = *err;
+    }
+    if (c == ERR_RETRY && err_exit_code(err) == EXIT_IOERR) {
+        db->reopen = true;
+    }
+    return c;
+}
+
 /* Not SQLite's own automatic checkpoint: that one forgets a failed fsync. */
-enum err_class db_checkpoint(struct db *db, struct err *err)
+static enum err_class checkpoint(struct db *db, struct err *err)
 {
     if (db->wal_pages < CHECKPOINT_PAGES) {
         return ERR_NONE;
@@ -200,6 +195,46 @@ enum err_class db_checkpoint(struct db *db, struct err *err)
         return ERR_NONE;
     }
     return rc == SQLITE_OK ? ERR_NONE : db_error(db, rc, err);
+}
+
+enum err_class db_begin(struct db *db, struct err *err)
+{
+    if (db->broken.cls != ERR_NONE && !fault("C-S3.broken")) {
+        return err_set(err, ERR_FATAL, err_exit_code(&db->broken), "the %s is not written any more since: %s",
+                       db->kind->what, db->broken.text);
+    }
+    struct err own = {0};
+    int rc = sqlite3_exec(db->handle, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    if (rc != SQLITE_OK) {
+        judge(db, db_error(db, rc, &own), &own);
+        return db_error(db, rc, err);
+    }
+    db->in_transaction = true;
+    return ERR_NONE;
+}
+
+static bool commit_failpoint(const struct db *db, const char *place)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s.%s", db->kind->what, place);
+    return failpoint(name);
+}
+
+enum err_class db_end(struct db *db, enum err_class c, struct err *err)
+{
+    struct err own = {0}, *e = err ? err : &own;
+    if (!c) {
+        c = commit_failpoint(db, "before_commit") ? db_error(db, SQLITE_FULL, e) : db_exec(db, "COMMIT", e);
+    }
+    if (c) {
+        rollback(db);
+        return judge(db, c, e);
+    }
+    db->in_transaction = false;
+    (void)commit_failpoint(db, "after_commit");
+    struct err later = {0}; /* the commit holds; what goes wrong now is met by the next write */
+    judge(db, checkpoint(db, &later), &later);
+    return ERR_NONE;
 }
 
 /* ---- opening */
@@ -477,7 +512,7 @@ enum err_class db_open_reader(struct db *db, const char *path, const struct db_k
 void db_close(struct db *db)
 {
     if (db->handle != NULL) {
-        db_rollback(db);
+        rollback(db);
         sqlite3_close(db->handle);
         db->handle = NULL;
     }

@@ -25,8 +25,10 @@ struct db_kind {
 struct db {
     sqlite3 *handle; /* NULL: closed */
     const struct db_kind *kind;
-    int wal_pages;    /* in the write-ahead log after the last commit; writers only */
-    bool checked_out; /* between db_begin and its end */
+    int wal_pages; /* in the write-ahead log after the last commit; writers only */
+    bool in_transaction;
+    struct err broken; /* not ERR_NONE: nothing is written any more until the next start (C-S3) */
+    bool reopen;       /* the file was full: the owner closes and opens before the next db_begin (C-S3) */
 };
 
 /* Opens for writing; the caller holds a lock that keeps other writers away. If there is no such file (or an empty one)
@@ -53,13 +55,13 @@ enum err_class db_step(struct db *db, sqlite3_stmt *s, bool *ret_row, struct err
 /* The first column of the first row of a query without parameters. */
 enum err_class db_query_int(struct db *db, const char *sql, int64_t *ret_value, struct err *err);
 
-enum err_class db_begin(struct db *db, struct err *err); /* BEGIN IMMEDIATE for writers */
-/* Durable on ERR_NONE. On failure the transaction is rolled back. */
-enum err_class db_commit(struct db *db, struct err *err);
-void db_rollback(struct db *db); /* nothing open: nothing happens */
-/* After a commit, by the writer: moves the log into the file when it has grown. ERR_RETRY: later. ERR_FATAL: the file
- * cannot be trusted to be written any more. */
-enum err_class db_checkpoint(struct db *db, struct err *err);
+/* BEGIN IMMEDIATE. ERR_FATAL with what broke it if an earlier write or sync failed: nobody knows what the disk holds.
+ */
+enum err_class db_begin(struct db *db, struct err *err);
+/* Commits if c is ERR_NONE (durable on ERR_NONE), else rolls back and returns c with *err as it was given. Then, as the
+ * only checkpointer of the file, moves the log into it when it has grown. Failpoints: WHAT.before_commit (error: full),
+ * WHAT.after_commit. */
+enum err_class db_end(struct db *db, enum err_class c, struct err *err);
 
 /* Borrowed text: must live until the statement was run. ptr NULL binds NULL. */
 void db_bind_text(sqlite3_stmt *s, int at, struct str text);

@@ -118,62 +118,25 @@ static void disconnect(struct sqlite_journal *j)
     db_close(&j->db);
 }
 
-/* ---- transactions */
-
-/* What cannot be undone by trying again ends all writing. */
-static enum err_class judge(struct sqlite_journal *j, enum err_class c, struct err *err)
+enum err_class sqlite_journal_ready(struct sqlite_journal *j, struct err *err)
 {
-    if (c == ERR_FATAL && j->broken.cls == ERR_NONE) {
-        j->broken = *err;
+    if (!j->db.reopen) {
+        return ERR_NONE;
     }
-    if (c == ERR_RETRY && err_exit_code(err) == EXIT_IOERR) {
-        j->reopen = true;
+    disconnect(j);
+    enum err_class c = connect(j, NULL, NULL, err);
+    if (c) {
+        disconnect(j);
+        j->db.kind = &journal_kind;
+        j->db.reopen = true;
     }
     return c;
 }
 
-static enum err_class refuse_broken(const struct sqlite_journal *j, struct err *err)
-{
-    return err_set(err, ERR_FATAL, err_exit_code(&j->broken), "the journal is not written any more since: %s",
-                   j->broken.text);
-}
-
 enum err_class sqlite_journal_begin(struct sqlite_journal *j, struct err *err)
 {
-    if (j->broken.cls != ERR_NONE && !fault("C-S3.broken")) {
-        return refuse_broken(j, err);
-    }
-    struct err e = {0};
-    enum err_class c = ERR_NONE;
-    if (j->reopen) {
-        disconnect(j);
-        c = connect(j, NULL, NULL, &e);
-        j->reopen = c == ERR_RETRY;
-    }
-    if (!c) {
-        c = db_begin(&j->db, &e);
-    }
-    if (c) {
-        judge(j, c, &e);
-        return err_set(err, c, e.code, "%s", e.text);
-    }
-    return ERR_NONE;
-}
-
-enum err_class sqlite_journal_end(struct sqlite_journal *j, enum err_class c, struct err *err)
-{
-    struct err own = {0}, *e = err ? err : &own;
-    if (!c) {
-        c = failpoint("journal.before_commit") ? db_error(&j->db, SQLITE_FULL, e) : db_commit(&j->db, e);
-    }
-    if (c) {
-        db_rollback(&j->db);
-        return judge(j, c, e);
-    }
-    (void)failpoint("journal.after_commit");
-    struct err later = {0}; /* the commit holds; what goes wrong now is met by the next write */
-    judge(j, db_checkpoint(&j->db, &later), &later);
-    return ERR_NONE;
+    enum err_class c = sqlite_journal_ready(j, err);
+    return c ? c : db_begin(&j->db, err);
 }
 
 /* ---- appending */
@@ -361,7 +324,7 @@ static enum err_class sqlite_append(struct journal *base, const struct batch *ba
     struct ends ends = {.newest_arrival_us = j->newest_arrival_us};
     memcpy(ends.next, j->next, sizeof ends.next);
     memcpy(ends.bytes, j->bytes, sizeof ends.bytes);
-    c = sqlite_journal_end(j, all_write(j, batch, &ends, e), e);
+    c = db_end(&j->db, all_write(j, batch, &ends, e), e);
     if (c) {
         return c;
     }
@@ -390,7 +353,7 @@ static enum err_class sqlite_dead_retried(struct journal *base, int64_t id, int6
     if (!c && sqlite3_changes(j->db.handle) == 0) {
         c = err_set(e, ERR_REJECT, EXIT_NO, "there is no dead letter %lld", (long long)id);
     }
-    return sqlite_journal_end(j, c, e);
+    return db_end(&j->db, c, e);
 }
 
 /* ---- opening */
@@ -454,7 +417,7 @@ static enum err_class options_apply(struct sqlite_journal *j, const struct journ
     if (!c && options->adopt) {
         c = meta_put(&j->db, "epoch", info->epoch + 1, none, err);
     }
-    c = sqlite_journal_end(j, c, err);
+    c = db_end(&j->db, c, err);
     if (!c) {
         info->partitions = options->partitions;
         info->epoch += options->adopt;

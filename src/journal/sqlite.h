@@ -39,8 +39,6 @@ struct sqlite_journal {
     int64_t max_bytes;
     struct db db;
     sqlite3_stmt *statements[WRITER_STATEMENTS];
-    bool reopen;       /* after SQLITE_FULL: the connection is made anew before the next write (C-S3) */
-    struct err broken; /* not ERR_NONE: nothing is written any more until the next start */
     struct batch_packer packer;
     const struct record **order; /* scratch: records of one partition after the other */
     size_t order_cap;
@@ -50,10 +48,10 @@ struct sqlite_journal {
 
 extern const struct db_kind journal_kind;
 
-/* Begins a transaction on a connection that may be used; ends it. journal_end(c) commits when c is ERR_NONE, else rolls
- * back; the class it returns is the one to hand on. */
+/* Opens the file again if it was full before (C-S3). */
+enum err_class sqlite_journal_ready(struct sqlite_journal *j, struct err *err);
+/* Begins a transaction, on a fresh connection if the file was full before; db_end ends it. */
 enum err_class sqlite_journal_begin(struct sqlite_journal *j, struct err *err);
-enum err_class sqlite_journal_end(struct sqlite_journal *j, enum err_class c, struct err *err);
 /* Takes a batch away: row, bytes. In a transaction; *bytes is changed by the caller after the commit. */
 enum err_class sqlite_journal_delete(struct sqlite_journal *j, uint32_t partition, int64_t base, int64_t bytes,
                                      struct err *err);

@@ -108,8 +108,8 @@ enum err_class sqlite_retain(struct journal *base, const struct journal_retentio
     struct sqlite_journal *j = (struct sqlite_journal *)base;
     struct err own = {0}, *e = err ? err : &own;
     struct oldest oldest[PARTITION_MAX] = {0};
-    enum err_class c = ERR_NONE;
     bool more = true;
+    enum err_class c = sqlite_journal_ready(j, e);
     for (uint32_t p = 0; !c && p < base->info.partitions; p++) {
         c = oldest_load(j, p, &oldest[p], e);
     }
@@ -123,7 +123,7 @@ enum err_class sqlite_retain(struct journal *base, const struct journal_retentio
         if (c) {
             return c;
         }
-        c = sqlite_journal_end(j, some_removed(j, r, oldest, bytes, &removed, &more, e), e);
+        c = db_end(&j->db, some_removed(j, r, oldest, bytes, &removed, &more, e), e);
         if (!c) {
             memcpy(j->bytes, bytes, sizeof j->bytes);
             *ret_removed += removed;
@@ -157,7 +157,7 @@ enum err_class sqlite_skip(struct journal *base, uint32_t partition, int64_t off
     if (!c) {
         c = sqlite_journal_delete(j, partition, first, bytes, e);
     }
-    c = sqlite_journal_end(j, c, e);
+    c = db_end(&j->db, c, e);
     if (!c) {
         j->bytes[partition] = bytes;
     }
