@@ -62,6 +62,8 @@ struct event_name;
 struct identity;
 bool admission_look(struct admission *a, struct str bytes, size_t *ret_topic, struct event_name *ret_name,
                     int64_t *ret_dt_us, struct identity ids[2], size_t *ret_id_count);
+/* Can it be decoded now? If not, err says why. */
+bool admission_decodes(struct admission *a, struct str bytes, struct err *err);
 size_t admission_identities_known(struct admission *a); /* names in the table that are known; for tests and metrics */
 
 #endif

@@ -120,14 +120,25 @@ static const char *dead_sentence(enum dead_reason reason)
     }
 }
 
-static struct str dead_detail(struct admission *a, const struct decoded *d)
+static void dead_detail(const struct decoded *d, struct buf *out)
 {
-    AUTO(buf) struct buf text = {0};
-    buf_addz(&text, dead_sentence(d->reason));
+    buf_addz(out, dead_sentence(d->reason));
     if (!d->scanned) {
-        buf_addf(&text, ", at byte %zu of %zu", d->at, d->bytes.len);
+        buf_addf(out, ", at byte %zu of %zu", d->at, d->bytes.len);
     }
-    return arena_dup(&a->arena, buf_str(&text));
+}
+
+bool admission_decodes(struct admission *a, struct str bytes, struct err *err)
+{
+    struct decoded d;
+    admission_decode(a, bytes, TIME_NONE, true, &d);
+    if (d.reason == DEAD_NONE) {
+        return true;
+    }
+    AUTO(buf) struct buf text = {0};
+    dead_detail(&d, &text);
+    err_set(err, ERR_REJECT, EXIT_DATA, "still dead: %s: %s", dead_reason_name(d.reason), text.ptr);
+    return false;
 }
 
 static struct str dead_position(struct admission *a, const struct decoded *d, struct str where)
@@ -152,9 +163,11 @@ enum err_class admission_bury(struct admission *a, const struct decoded *d, stru
         a->dead_cap = a->dead_cap ? a->dead_cap * 2 : 16;
         a->dead = xrealloc(a->dead, a->dead_cap * sizeof *a->dead);
     }
+    AUTO(buf) struct buf detail = {0};
+    dead_detail(d, &detail);
     a->dead[a->dead_count++] = (struct dead_letter){.stage = "source",
                                                     .reason = dead_reason_name(d->reason),
-                                                    .detail = dead_detail(a, d),
+                                                    .detail = arena_dup(&a->arena, buf_str(&detail)),
                                                     .position = dead_position(a, d, where),
                                                     .arrival_us = d->arrival_us,
                                                     .stream_us = a->position.clock_us,

@@ -133,6 +133,9 @@ struct hole_row {
 }; /* outcome: open, healed, unfilled */
 enum err_class source_audit_rows(struct str audit_note, struct arena *arena, const struct hole_row **ret_rows,
                                  size_t *ret_count, struct err *err);
+/* R13: lowers keep[partition] to the first record that rebuilding the table of identities will read again. A note that is not understood lowers
+ * them all to 0: nothing is removed then. */
+void source_tail_keep(struct str position_note, int64_t *keep, uint32_t partitions);
 /* A gap in the resume (R3): what could not be proven continuous. */
 struct gap_row {
     struct str topic;
