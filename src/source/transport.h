@@ -44,6 +44,7 @@ struct transport_ops {
                                  struct str *ret_data);
     void (*close)(struct transport *t, struct connection *c); /* NULL is fine */
     void (*stop)(struct transport *t); /* any thread: makes connect and read return soon (CUT, ERR_RETRY) */
+    void (*free)(struct transport *t); /* closes what is open; may be NULL */
 };
 struct transport {
     const struct transport_ops *ops;
