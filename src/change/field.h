@@ -38,13 +38,32 @@ static inline size_t field_chain(size_t name_len)
     return name_len < FIELD_CHAINS ? name_len : FIELD_CHAINS - 1;
 }
 
+/* memcmp() == 0 for short names, without the call: first and last bytes of one size, which may overlap. */
+static inline bool field_name_eq(const char *a, const char *b, size_t len)
+{
+    uint64_t a8, b8, a8end, b8end;
+    uint32_t a4, b4, a4end, b4end;
+    if (len > 16) {
+        return memcmp(a, b, len) == 0;
+    }
+    if (len >= 8) {
+        memcpy(&a8, a, 8), memcpy(&b8, b, 8), memcpy(&a8end, a + len - 8, 8), memcpy(&b8end, b + len - 8, 8);
+        return ((a8 ^ b8) | (a8end ^ b8end)) == 0;
+    }
+    if (len >= 4) {
+        memcpy(&a4, a, 4), memcpy(&b4, b, 4), memcpy(&a4end, a + len - 4, 4), memcpy(&b4end, b + len - 4, 4);
+        return ((a4 ^ b4) | (a4end ^ b4end)) == 0;
+    }
+    return len == 0 || (a[0] == b[0] && a[len / 2] == b[len / 2] && a[len - 1] == b[len - 1]);
+}
+
 /* -> the child of `node` with this name, or FIELD_NONE. */
 static inline int field_child(const struct field_set *set, int node, const char *name, size_t len)
 {
     int at = set->nodes[node].first[field_chain(len)];
     while (at != FIELD_NONE) {
         const struct field_node *child = &set->nodes[at];
-        if (child->name_len == len && memcmp(child->name, name, len) == 0) {
+        if (child->name_len == len && field_name_eq(child->name, name, len)) {
             break;
         }
         at = child->next;

@@ -21,20 +21,48 @@ static inline size_t sequence_len(const unsigned char *p, size_t left)
                : 0;
 }
 
+/* How many ASCII bytes come first. */
+static inline size_t ascii_len(const char *p, const char *end)
+{
+    const char *const begin = p;
+    while (end - p >= 8) {
+        uint64_t word;
+        memcpy(&word, p, sizeof word);
+        word &= UINT64_C(0x8080808080808080);
+        if (word) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+            return (size_t)(p - begin) + (size_t)__builtin_ctzll(word) / 8;
+#else
+            break;
+#endif
+        }
+        p += 8;
+    }
+    while (p < end && (unsigned char)*p < 0x80) {
+        p++;
+    }
+    return (size_t)(p - begin);
+}
+
 const char *text_bad_utf8(const char *p, const char *end)
 {
-    while (p < end) {
-        if ((unsigned char)*p < 0x80) {
-            p += end - p >= TEXT_BLOCK && text_block_is_ascii(p) ? TEXT_BLOCK : 1;
-            continue;
-        }
-        const size_t len = sequence_len((const unsigned char *)p, (size_t)(end - p));
-        if (len == 0) {
-            return p;
-        }
-        p += len;
+    for (p += ascii_len(p, end); p < end; p += ascii_len(p, end)) {
+        do {
+            const size_t len = sequence_len((const unsigned char *)p, (size_t)(end - p));
+            if (len == 0) {
+                return p;
+            }
+            p += len;
+        } while (p < end && (unsigned char)*p >= 0x80);
     }
     return NULL;
+}
+
+struct text_block text_block_near_end(const char *p, const char *end)
+{
+    char bytes[TEXT_BLOCK] = {0}; /* zeros are control characters: stops */
+    memcpy(bytes, p, (size_t)(end - p));
+    return text_block_at(bytes);
 }
 
 static inline int hex_digit(char c)
