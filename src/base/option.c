@@ -197,13 +197,27 @@ static enum err_class set_text(const struct option *o, char **at, struct str tex
     return ERR_NONE;
 }
 
-/* "a, b": items lose the blanks around them, empty ones are left out. */
+/* The next item of "a, top(b,10)": commas inside parentheses belong to it. */
+static bool next_item(struct str *rest, struct str *ret_item)
+{
+    size_t depth = 0, at = 0;
+    for (; at < rest->len && (depth > 0 || rest->ptr[at] != ','); at++) {
+        depth += rest->ptr[at] == '(';
+        depth -= rest->ptr[at] == ')' && depth > 0;
+    }
+    bool more = rest->len > 0;
+    *ret_item = str_n(rest->ptr, at);
+    *rest = at < rest->len ? str_n(rest->ptr + at + 1, rest->len - at - 1) : str_n(NULL, 0);
+    return more;
+}
+
+/* Items lose the blanks around them, empty ones are left out. */
 static enum err_class set_list(const struct option *o, struct string_list *at, struct str text, struct err *err)
 {
     enum err_class cls = check_text(o, text, err);
     struct string_list list = {0};
     struct str item;
-    while (!cls && str_split(&text, ',', &item)) {
+    while (!cls && next_item(&text, &item)) {
         item = str_trim(item);
         if (list.count == LIST_MAX) {
             cls = err_set(err, ERR_REJECT, EXIT_CONFIG, "\"%s\" has more than %d items", o->key, LIST_MAX);
