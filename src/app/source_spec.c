@@ -202,6 +202,7 @@ enum err_class source_spec_open(const struct source_spec *s, const struct config
             .arrival_tsv = s->arrival_tsv,
             .arrival_base_ms = s->arrival_base_ms,
             .limit = s->limit,
+            .close_after_us = s->close_after_us,
         };
         return source_open_files(&options, &file, ret_source, err);
     }

@@ -41,6 +41,8 @@ const char *admission_reason(const struct admission *a, int64_t *ret_offset);
 
 /* Appends a tick to every partition (R7) with this meta.dt. */
 void admission_tick(struct admission *a, int64_t dt_us);
+/* The same at the end of a recording (--close): closes every window that the tick's time passes. */
+void admission_close(struct admission *a, int64_t dt_us);
 /* R7 (a): a tick with the source's stream time to each partition quiet for idle_after, while the source moves. Call
  * before a commit of a live source. */
 void admission_tick_quiet(struct admission *a);

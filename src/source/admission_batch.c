@@ -82,6 +82,13 @@ void admission_tick(struct admission *a, int64_t dt_us)
     }
 }
 
+/* The end of a recording is said to have arrived when its tick is due; else the tick would be from the future. */
+void admission_close(struct admission *a, int64_t dt_us)
+{
+    a->position.arrival_us = dt_us > a->position.arrival_us ? dt_us : a->position.arrival_us;
+    admission_tick(a, dt_us);
+}
+
 void admission_tick_quiet(struct admission *a)
 {
     int64_t now = clock_mono(a->options.clock), idle_us = a->options.idle_after_us;

@@ -218,7 +218,7 @@ static enum err_class run_passes(struct file_source *s, bool *ret_ended, struct 
     struct err ignored; /* what was admitted is kept also when a file is damaged */
     int64_t stream_us = admission_position(s->feeder.admission)->stream_us;
     if (!cls && all && s->options.close_after_us > 0 && stream_us != TIME_NONE) {
-        admission_tick(s->feeder.admission, stream_us + s->options.close_after_us);
+        admission_close(s->feeder.admission, stream_us + s->options.close_after_us);
     }
     enum err_class kept = s->feeder.failed ? ERR_NONE : feeder_commit(&s->feeder, cls ? &ignored : err);
     cls = cls ? cls : kept;
