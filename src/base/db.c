@@ -170,10 +170,10 @@ static void rollback(struct db *db)
     db->in_transaction = false;
 }
 
-/* What cannot be undone by trying again ends all writing. */
+/* What cannot be undone by trying again ends all writing. Fenced is no fault of the file. */
 static enum err_class judge(struct db *db, enum err_class c, const struct err *err)
 {
-    if (c == ERR_FATAL && db->broken.cls == ERR_NONE) {
+    if (c == ERR_FATAL && err->code != EXIT_FENCED && db->broken.cls == ERR_NONE) {
         db->broken = *err;
     }
     if (c == ERR_RETRY && err_exit_code(err) == EXIT_IOERR) {

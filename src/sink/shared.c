@@ -60,10 +60,7 @@ bool minute_is_plain(int64_t minute)
 int64_t ledger_floor(const struct task_line *line)
 {
     int64_t clock_us = line->arrival_us != TIME_NONE ? line->arrival_us : line->now.stream_us;
-    if (clock_us == TIME_NONE) {
-        return INT64_MIN;
-    }
-    return floor_div(clock_us, US_PER_MINUTE) - TALLY_KEEP_MINUTES;
+    return clock_us == TIME_NONE ? INT64_MIN : tally_first_minute(clock_us);
 }
 
 bool name_is_valid(const char *name)

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sqlite_schema.c - tables, columns and views of results.db. Names come from checked identifiers only (schemas_check)
+ * and are quoted all the same. Columns are only ever added; a view shows what is declared now.
+ */
+#include "base/fault.h"
+#include "sink/sqlite.h"
+
+#include <stdlib.h>
+
+/* A column and what follows, for each key, measure and sketch. */
+static void add_columns(struct buf *sql, const struct result_schema *schema, const char *before, const char *after,
+                        bool sketches)
+{
+    for (size_t i = 0; i < schema->key_count; i++) {
+        buf_addf(sql, "%s\"%s\"%s", before, schema->keys[i].name, after);
+    }
+    for (size_t i = 0; i < schema->measure_count; i++) {
+        buf_addf(sql, "%s\"%s\"%s", before, schema->measures[i].name, after);
+    }
+    for (size_t i = 0; sketches && i < schema->measure_count; i++) {
+        if (schema->measures[i].sketch) {
+            buf_addf(sql, "%s\"%s_sketch\"%s", before, schema->measures[i].name, after);
+        }
+    }
+}
+
+static enum err_class table_make(struct sqlite_sink *s, const struct result_schema *schema, struct err *err)
+{
+    AUTO(buf) struct buf sql = {0};
+    buf_addf(&sql, "CREATE TABLE IF NOT EXISTS \"%s_rows\" (window_start TEXT NOT NULL, window_end TEXT NOT NULL, ",
+             schema->name);
+    add_columns(&sql, schema, "", ", ", true);
+    buf_addz(&sql, "created_at TEXT NOT NULL, partition INTEGER NOT NULL, final INTEGER NOT NULL,"
+                   " revision INTEGER NOT NULL, closed_by INTEGER, epoch INTEGER NOT NULL,"
+                   " generation INTEGER NOT NULL, key TEXT NOT NULL,"
+                   " PRIMARY KEY (window_start, key, partition, generation)) WITHOUT ROWID");
+    return db_exec(&s->db, sql.ptr, err);
+}
+
+static enum err_class column_has(struct sqlite_sink *s, const char *table, const char *column, bool *ret_has,
+                                 struct err *err)
+{
+    sqlite3_stmt *st = NULL;
+    enum err_class c = db_prepare(&s->db, "SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2", &st, err);
+    if (!c) {
+        db_bind_text(st, 1, str_of(table));
+        db_bind_text(st, 2, str_of(column));
+        c = db_step(&s->db, st, ret_has, err);
+    }
+    sqlite3_finalize(st);
+    return c;
+}
+
+static enum err_class column_add(struct sqlite_sink *s, const char *name, const char *column, const char *suffix,
+                                 struct err *err)
+{
+    AUTO(buf) struct buf table = {0}, full = {0}, sql = {0};
+    bool has = false;
+    buf_addf(&table, "%s_rows", name);
+    buf_addf(&full, "%s%s", column, suffix);
+    enum err_class c = column_has(s, table.ptr, full.ptr, &has, err);
+    if (c || has) {
+        return c;
+    }
+    buf_addf(&sql, "ALTER TABLE \"%s\" ADD COLUMN \"%s\"", table.ptr, full.ptr);
+    return db_exec(&s->db, sql.ptr, err);
+}
+
+static enum err_class columns_add(struct sqlite_sink *s, const struct result_schema *schema, struct err *err)
+{
+    enum err_class c = ERR_NONE;
+    for (size_t i = 0; !c && i < schema->key_count; i++) {
+        c = column_add(s, schema->name, schema->keys[i].name, "", err);
+    }
+    for (size_t i = 0; !c && i < schema->measure_count; i++) {
+        c = column_add(s, schema->name, schema->measures[i].name, "", err);
+        if (!c && schema->measures[i].sketch) {
+            c = column_add(s, schema->name, schema->measures[i].name, "_sketch", err);
+        }
+    }
+    return c;
+}
+
+/* ---- views */
+
+static enum err_class view_put(struct sqlite_sink *s, const char *name, const char *select, struct err *err)
+{
+    AUTO(buf) struct buf sql = {0};
+    sqlite3_stmt *st = NULL;
+    bool row = false, same = false;
+    buf_addf(&sql, "CREATE VIEW \"%s\" AS %s", name, select);
+    enum err_class c = db_prepare(&s->db, "SELECT sql, type FROM sqlite_schema WHERE name = ?1", &st, err);
+    if (!c) {
+        db_bind_text(st, 1, str_of(name));
+        c = db_step(&s->db, st, &row, err);
+    }
+    if (!c && row) {
+        same = str_eq(db_column(st, 0), buf_str(&sql));
+        if (!str_eqz(db_column(st, 1), "view")) {
+            c = err_set(err, ERR_REJECT, EXIT_CONFIG,
+                        "\"%s\" in \"%s\" is in the way of a view of that name; rename one", name, s->path);
+        }
+    }
+    sqlite3_finalize(st);
+    if (c || same) {
+        return c;
+    }
+    AUTO(buf) struct buf drop = {0};
+    buf_addf(&drop, "DROP VIEW IF EXISTS \"%s\"", name);
+    c = db_exec(&s->db, drop.ptr, err);
+    return c ? c : db_exec(&s->db, sql.ptr, err);
+}
+
+/* The columns of the old stack's table first, in its order; ours after them. */
+static enum err_class view_make(struct sqlite_sink *s, const struct result_schema *schema, struct err *err)
+{
+    AUTO(buf) struct buf sql = {0};
+    buf_addz(&sql, "SELECT r.window_start, r.window_end, ");
+    add_columns(&sql, schema, "r.", ", ", false);
+    buf_addf(
+        &sql,
+        "r.created_at, r.partition, r.final, r.revision, r.closed_by, r.epoch, r.generation, r.key, EXISTS (SELECT 1"
+        " FROM wt_torn t WHERE t.aggregation = '%s' AND t.generation = r.generation AND t.partition = r.partition AND"
+        " r.window_start BETWEEN t.from_window AND t.to_window) AS torn FROM \"%s_rows\" r CROSS JOIN wt_shown s ON"
+        " s.aggregation = '%s' AND s.generation = r.generation AND r.window_start >= s.from_window AND r.window_start <"
+        " s.to_window",
+        schema->name, schema->name, schema->name);
+    return view_put(s, schema->name, sql.ptr, err);
+}
+
+static bool column_named(const struct column *list, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(list[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the pipeline that people have today calls these: design.md section 4. */
+static enum err_class old_views_make(struct sqlite_sink *s, const struct result_schema *schema, struct err *err)
+{
+    if (strcmp(schema->name, "user_edit_counts") != 0 || !column_named(schema->keys, schema->key_count, "user_name") ||
+        !column_named(schema->measures, schema->measure_count, "edit_count")) {
+        return ERR_NONE;
+    }
+    enum err_class c = view_put(s, "recent_user_activity",
+                                "SELECT user_name, sum(edit_count) AS total_edits, count(DISTINCT window_start) AS"
+                                " active_windows, min(window_start) AS first_activity, max(window_end) AS last_activity"
+                                " FROM user_edit_counts WHERE window_start >= datetime('now', '-24 hours')"
+                                " GROUP BY user_name ORDER BY total_edits DESC, user_name",
+                                err);
+    return c ? c
+             : view_put(s, "top_contributors_hourly",
+                        "SELECT strftime('%Y-%m-%d %H:00:00', window_start) AS hour, user_name, sum(edit_count) AS"
+                        " total_edits FROM user_edit_counts WHERE window_start >= datetime('now', '-24 hours')"
+                        " GROUP BY hour, user_name ORDER BY hour DESC, total_edits DESC, user_name LIMIT 50",
+                        err);
+}
+
+/* ---- what is declared */
+
+static enum err_class owner_check(struct sqlite_sink *s, const struct result_schema *schema, struct err *err)
+{
+    sqlite3_stmt *st = NULL;
+    bool row = false;
+    enum err_class c = db_prepare(&s->db, "SELECT task FROM wt_aggregations WHERE name = ?1", &st, err);
+    if (!c) {
+        db_bind_text(st, 1, str_of(schema->name));
+        c = db_step(&s->db, st, &row, err);
+    }
+    if (!c && row && !str_eqz(db_column(st, 0), s->task)) {
+        struct str task = db_column(st, 0);
+        c = err_set(err, ERR_REJECT, EXIT_CONFIG,
+                    "aggregation '%s' in \"%s\" belongs to task \"%.*s\"; give it another name", schema->name, s->path,
+                    STR_ARG(task));
+    }
+    sqlite3_finalize(st);
+    return c;
+}
+
+static enum err_class aggregation_put(struct sqlite_sink *s, const struct result_schema *schema, struct err *err)
+{
+    sqlite3_stmt *st = NULL;
+    enum err_class c = db_prepare(&s->db,
+                                  "INSERT INTO wt_aggregations (name, task, size_us, slide_us, shown, definition)"
+                                  " VALUES (?1, ?2, ?3, ?4, -1, ?5) ON CONFLICT (name) DO UPDATE SET"
+                                  " size_us = excluded.size_us, slide_us = excluded.slide_us,"
+                                  " definition = excluded.definition",
+                                  &st, err);
+    if (!c) {
+        db_bind_text(st, 1, str_of(schema->name));
+        db_bind_text(st, 2, str_of(s->task));
+        sqlite3_bind_int64(st, 3, schema->size_us);
+        sqlite3_bind_int64(st, 4, schema->slide_us);
+        db_bind_text(st, 5, schema->definition ? str_of(schema->definition) : STR(""));
+        c = db_run(&s->db, st, err);
+    }
+    sqlite3_finalize(st);
+    return c;
+}
+
+static enum err_class columns_put(struct sqlite_sink *s, const struct result_schema *schema, struct err *err)
+{
+    sqlite3_stmt *st = NULL;
+    enum err_class c = db_prepare(&s->db, "DELETE FROM wt_columns WHERE aggregation = ?1", &st, err);
+    if (!c) {
+        db_bind_text(st, 1, str_of(schema->name));
+        c = db_run(&s->db, st, err);
+    }
+    sqlite3_finalize(st);
+    st = NULL;
+    c = c ? c : db_prepare(&s->db, "INSERT INTO wt_columns VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)", &st, err);
+    for (size_t i = 0; !c && i < schema->key_count + schema->measure_count; i++) {
+        bool is_key = i < schema->key_count;
+        const struct column *column = is_key ? &schema->keys[i] : &schema->measures[i - schema->key_count];
+        db_bind_text(st, 1, str_of(schema->name));
+        sqlite3_bind_int64(st, 2, (int64_t)i);
+        db_bind_text(st, 3, is_key ? STR("key") : STR("measure"));
+        db_bind_text(st, 4, str_of(column->name));
+        db_bind_text(st, 5, column->label ? str_of(column->label) : STR(""));
+        sqlite3_bind_int64(st, 6, column->type);
+        sqlite3_bind_int64(st, 7, column->sketch);
+        c = db_run(&s->db, st, err);
+    }
+    sqlite3_finalize(st);
+    return c;
+}
+
+static enum err_class schema_put(struct sqlite_sink *s, const struct result_schema *schema, struct err *err)
+{
+    enum err_class c = owner_check(s, schema, err);
+    c = c ? c : table_make(s, schema, err);
+    c = c ? c : columns_add(s, schema, err);
+    c = c ? c : view_make(s, schema, err);
+    c = c ? c : old_views_make(s, schema, err);
+    c = c ? c : aggregation_put(s, schema, err);
+    return c ? c : columns_put(s, schema, err);
+}
+
+static void aggregations_set(struct sqlite_sink *s, const struct result_schema *const *schemas, size_t count)
+{
+    for (size_t i = 0; i < s->aggregation_count; i++) {
+        sqlite3_finalize(s->aggregations[i].row_put);
+    }
+    free(s->aggregations);
+    s->aggregations = xcalloc(count + 1, sizeof *s->aggregations);
+    s->aggregation_count = count;
+    for (size_t i = 0; i < count; i++) {
+        s->aggregations[i].schema = schemas[i];
+    }
+}
+
+enum err_class sqlite_prepare(struct sink *base, const struct result_schema *const *schemas, size_t count,
+                              struct err *err)
+{
+    struct sqlite_sink *s = (struct sqlite_sink *)base;
+    struct err own = {0}, *e = err ? err : &own;
+    enum err_class c = schemas_check(schemas, count, e);
+    c = c ? c : sqlite_sink_begin(s, e);
+    if (c) {
+        return c;
+    }
+    for (size_t i = 0; !c && i < count; i++) {
+        c = schema_put(s, schemas[i], e);
+    }
+    c = db_end(&s->db, c, e);
+    if (!c) {
+        aggregations_set(s, schemas, count);
+    }
+    return c;
+}
+
+/* ?1 window_start, ?2 window_end, ?3 created_at, ?4 partition, ?5 final, ?6 revision, ?7 closed_by, ?8 epoch,
+ * ?9 generation, ?10 key, then keys, measures, sketches of those that have one. */
+enum err_class sqlite_row_statement(struct sqlite_sink *s, struct sqlite_aggregation *a, struct err *err)
+{
+    if (a->row_put != NULL) {
+        return ERR_NONE;
+    }
+    AUTO(buf) struct buf sql = {0}, set = {0};
+    const struct result_schema *schema = a->schema;
+    size_t values = 10 + schema->key_count + schema->measure_count;
+    buf_addf(&sql,
+             "INSERT INTO \"%s_rows\" (window_start, window_end, created_at, partition, final, revision, closed_by,"
+             " epoch, generation, key",
+             schema->name);
+    add_columns(&sql, schema, ", ", "", true);
+    buf_addz(&sql, ") VALUES (?1");
+    for (size_t i = 0; i < schema->measure_count; i++) {
+        values += schema->measures[i].sketch;
+        buf_addf(&set, ", \"%s\" = excluded.\"%s\"", schema->measures[i].name, schema->measures[i].name);
+        if (schema->measures[i].sketch) {
+            buf_addf(&set, ", \"%s_sketch\" = excluded.\"%s_sketch\"", schema->measures[i].name,
+                     schema->measures[i].name);
+        }
+    }
+    for (size_t i = 2; i <= values; i++) {
+        buf_addf(&sql, ", ?%zu", i);
+    }
+    buf_addf(&sql,
+             ") ON CONFLICT (window_start, key, partition, generation) DO UPDATE SET final = excluded.final,"
+             " revision = excluded.revision, closed_by = excluded.closed_by, epoch = excluded.epoch%s",
+             set.len ? set.ptr : "");
+    if (!fault("R8.rank")) {
+        buf_addz(&sql, " WHERE (excluded.epoch, excluded.revision, excluded.final) > (epoch, revision, final)");
+    }
+    return db_prepare(&s->db, sql.ptr, &a->row_put, err);
+}
