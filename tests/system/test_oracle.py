@@ -119,6 +119,46 @@ def wikitally_replace(line, stamp):
     return line.replace(b'"timestamp":%d' % event['timestamp'], b'"timestamp":' + stamp, 1)
 
 
+# Aggregations as people declare them, and the same for the oracle.
+DECLARED = (
+    ({'keys': '[wiki, user]', 'measures': '[count, sum(length.new), min(length.new), max(length.new)]', 'where': 'type:edit,new',
+      'size': '10m', 'slide': '5m', 'delay': '30s', 'late': 'drop'},
+     ['--group-by', 'wiki,user', '--measures', 'count,sum(length.new),min(length.new),max(length.new)', '--where', 'type=edit|new',
+      '--size', '10m', '--slide', '5m', '--delay', '30s', '--late', 'drop']),
+    ({'keys': '[server_name]', 'measures': '[count, distinct(user)]', 'time_field': 'meta.dt', 'lateness': '1m', 'delay': '5s'},
+     ['--group-by', 'server_name', '--measures', 'count,distinct(user)', '--time-field', 'meta.dt', '--allowed-lateness', '1m',
+      '--delay', '5s']),
+    ({'keys': '[type, bot, namespace]', 'size': '7m', 'slide': '2m', 'delay': '1m', 'lateness': '10m'},
+     ['--group-by', 'type,bot,namespace', '--size', '7m', '--slide', '2m', '--delay', '1m', '--allowed-lateness', '10m']),
+    ({'keys': '[log_type, minor, revision.new]', 'size': '1s', 'delay': '0s', 'late': 'drop', 'skew': '5s'},
+     ['--group-by', 'log_type,minor,revision.new', '--size', '1s', '--delay', '0s', '--late', 'drop', '--skew', '5s']),
+)
+
+
+class Declared(Equal):
+    def test_declared_aggregations(self):
+        """Hopping windows, drop and amend, where, other measures, other clocks: the same rows as the oracle's."""
+        random = wikitally.seed('declared aggregations')
+        config = self.folder / 'declared.yaml'
+        with open(config, 'w', encoding='utf-8') as out:
+            print('aggregations:', file=out)
+            for number, (keys, _) in enumerate(DECLARED):
+                print(f'  declared_{number}:', *(f'    {key}: {value}' for key, value in keys.items()), sep='\n', file=out)
+        for run in range(8):
+            mix = MIXES[1 + run % (len(MIXES) - 1)]
+            more = ['--set', 'journal.partitions=3'] if run % 2 else []
+            number = random.randrange(1 << 30)
+            with self.subTest(seed=number, mix=mix, more=more):
+                self.directory = self.folder / f'run-{run}'
+                file = self.synth(3000, number, **mix)
+                self.follow(f'replay:{file}', '-c', config, *more)
+                journal = self.dump()
+                for which, (_, counting) in enumerate(DECLARED):
+                    name = f'declared_{which}'
+                    self.assertGreater(self.assert_rows('--name', name, *counting, aggregation=name, journal=journal), 0)
+                self.assert_balanced()
+
+
 class Ingest(Equal):
     def test_R2_a_filter_is_counted_not_stored(self):
         file = self.synth(3000, 5, duplicates=0.02)
