@@ -8,7 +8,7 @@
 #include "serve/slide.h"
 
 #include "base/err.h"
-#include "serve/keytable.h"
+#include "serve/nametable.h"
 
 #include <stdlib.h>
 
@@ -41,7 +41,7 @@ struct slide {
     struct node *nodes;
     uint32_t node_count, node_cap, free_node;
     uint32_t node_used;
-    struct keytable pages, users, wikis;
+    struct nametable pages, users, wikis;
     struct page_info *page_info; /* by index in pages */
     uint32_t page_info_cap;
     char (*wiki_server)[64]; /* by index in wikis */
@@ -69,17 +69,17 @@ struct slide *slide_new(void)
     struct slide *s = xcalloc(1, sizeof(*s));
     seconds_clear(s);
     s->free_node = NODE_NONE;
-    keytable_init(&s->pages, SLIDE_PAGES);
-    keytable_init(&s->users, SLIDE_USERS);
-    keytable_init(&s->wikis, SLIDE_WIKIS);
+    nametable_init(&s->pages, SLIDE_PAGES);
+    nametable_init(&s->users, SLIDE_USERS);
+    nametable_init(&s->wikis, SLIDE_WIKIS);
     return s;
 }
 
 static void slide_fini(struct slide *s)
 {
-    keytable_fini(&s->pages);
-    keytable_fini(&s->users);
-    keytable_fini(&s->wikis);
+    nametable_fini(&s->pages);
+    nametable_fini(&s->users);
+    nametable_fini(&s->wikis);
     free(s->nodes);
     free(s->page_info);
     free(s->wiki_server);
@@ -99,9 +99,9 @@ void slide_reset(struct slide *s)
     memset(s, 0, sizeof(*s));
     seconds_clear(s);
     s->free_node = NODE_NONE;
-    keytable_init(&s->pages, SLIDE_PAGES);
-    keytable_init(&s->users, SLIDE_USERS);
-    keytable_init(&s->wikis, SLIDE_WIKIS);
+    nametable_init(&s->pages, SLIDE_PAGES);
+    nametable_init(&s->users, SLIDE_USERS);
+    nametable_init(&s->wikis, SLIDE_WIKIS);
 }
 
 /* ---- nodes */
@@ -124,11 +124,11 @@ static uint32_t node_new(struct slide *s)
 static void node_count_in(struct slide *s, const struct node *n, size_t window, bool up)
 {
     if (n->page != KEY_NONE)
-        keytable_count(&s->pages, n->page, window, up);
+        nametable_count(&s->pages, n->page, window, up);
     if (n->user != KEY_NONE)
-        keytable_count(&s->users, n->user, window, up);
+        nametable_count(&s->users, n->user, window, up);
     if (n->wiki != KEY_NONE)
-        keytable_count(&s->wikis, n->wiki, window, up);
+        nametable_count(&s->wikis, n->wiki, window, up);
 }
 
 static void second_count_in(struct slide *s, int64_t second, size_t window, bool up)
@@ -146,11 +146,11 @@ static void second_release(struct slide *s, int64_t second)
         struct node *node = &s->nodes[n];
         at->first = node->next;
         if (node->page != KEY_NONE)
-            keytable_drop(&s->pages, node->page);
+            nametable_drop(&s->pages, node->page);
         if (node->user != KEY_NONE)
-            keytable_drop(&s->users, node->user);
+            nametable_drop(&s->users, node->user);
         if (node->wiki != KEY_NONE)
-            keytable_drop(&s->wikis, node->wiki);
+            nametable_drop(&s->wikis, node->wiki);
         node->next = s->free_node;
         s->free_node = n;
         s->node_used--;
@@ -233,7 +233,7 @@ void slide_heard(struct slide *s, int64_t second)
 static uint32_t take_wiki(struct slide *s, const struct slide_event *e)
 {
     bool is_new = false;
-    uint32_t index = e->wiki.len ? keytable_take(&s->wikis, e->wiki, &is_new) : KEY_NONE;
+    uint32_t index = e->wiki.len ? nametable_take(&s->wikis, e->wiki, &is_new) : KEY_NONE;
     if (index == KEY_NONE)
         return index;
     if (index >= s->wiki_server_cap) {
@@ -261,7 +261,7 @@ static uint32_t take_page(struct slide *s, const struct slide_event *e, uint32_t
     if (e->title.len)
         memcpy(key + e->wiki.len + 1, e->title.ptr, e->title.len);
     bool is_new = false;
-    uint32_t index = keytable_take(&s->pages, str_n(key, e->wiki.len + 1 + e->title.len), &is_new);
+    uint32_t index = nametable_take(&s->pages, str_n(key, e->wiki.len + 1 + e->title.len), &is_new);
     if (index == KEY_NONE)
         return index;
     if (index >= s->page_info_cap) {
@@ -280,8 +280,8 @@ static uint32_t take_page(struct slide *s, const struct slide_event *e, uint32_t
 
 static bool make_room(struct slide *s)
 {
-    while (s->node_used >= SLIDE_NODES || keytable_full(&s->pages) || keytable_full(&s->users) ||
-           keytable_full(&s->wikis)) {
+    while (s->node_used >= SLIDE_NODES || nametable_full(&s->pages) || nametable_full(&s->users) ||
+           nametable_full(&s->wikis)) {
         if (!give_up_oldest(s))
             return false;
     }
@@ -312,7 +312,7 @@ void slide_add(struct slide *s, const struct slide_event *e)
         .next = at->first,
         .wiki = wiki,
         .page = take_page(s, e, wiki),
-        .user = e->user.ptr ? keytable_take(&s->users, e->user, NULL) : KEY_NONE,
+        .user = e->user.ptr ? nametable_take(&s->users, e->user, NULL) : KEY_NONE,
     };
     at->first = n;
     for (size_t w = 0; w < SLIDE_WINDOWS; w++) {

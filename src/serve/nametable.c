@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * keytable.c - see keytable.h. Linear probing; deletion closes the gap by moving later entries of the run back, so
+ * nametable.c - see nametable.h. Linear probing; deletion closes the gap by moving later entries of the run back, so
  * there are no tombstones and the table cannot silt up.
  */
-#include "serve/keytable.h"
+#include "serve/nametable.h"
 
 #include "base/err.h"
 #include "base/hash.h"
@@ -12,7 +12,7 @@
 
 enum { FIRST_SLOTS = 256 };
 
-void keytable_init(struct keytable *t, uint32_t max)
+void nametable_init(struct nametable *t, uint32_t max)
 {
     memset(t, 0, sizeof(*t));
     t->max = max;
@@ -20,7 +20,7 @@ void keytable_init(struct keytable *t, uint32_t max)
     t->slots = xcalloc(FIRST_SLOTS, sizeof(*t->slots));
 }
 
-void keytable_fini(struct keytable *t)
+void nametable_fini(struct nametable *t)
 {
     for (uint32_t i = 0; i < t->entry_count; i++)
         free(t->entries[i].name);
@@ -30,7 +30,7 @@ void keytable_fini(struct keytable *t)
     memset(t, 0, sizeof(*t));
 }
 
-static void slot_put(struct keytable *t, uint32_t index)
+static void slot_put(struct nametable *t, uint32_t index)
 {
     uint32_t at = (uint32_t)t->entries[index].hash & t->slot_mask;
     while (t->slots[at])
@@ -38,7 +38,7 @@ static void slot_put(struct keytable *t, uint32_t index)
     t->slots[at] = index + 1;
 }
 
-static void grow_slots(struct keytable *t)
+static void grow_slots(struct nametable *t)
 {
     uint32_t count = (t->slot_mask + 1) * 2;
     free(t->slots);
@@ -50,7 +50,7 @@ static void grow_slots(struct keytable *t)
     }
 }
 
-static uint32_t entry_new(struct keytable *t)
+static uint32_t entry_new(struct nametable *t)
 {
     if (t->free_count)
         return t->free_list[--t->free_count];
@@ -62,7 +62,7 @@ static uint32_t entry_new(struct keytable *t)
     return t->entry_count++;
 }
 
-static uint32_t slot_find(const struct keytable *t, uint64_t hash, struct str name)
+static uint32_t slot_find(const struct nametable *t, uint64_t hash, struct str name)
 {
     for (uint32_t at = (uint32_t)hash & t->slot_mask; t->slots[at]; at = (at + 1) & t->slot_mask) {
         const struct key_entry *e = &t->entries[t->slots[at] - 1];
@@ -72,12 +72,12 @@ static uint32_t slot_find(const struct keytable *t, uint64_t hash, struct str na
     return KEY_NONE;
 }
 
-bool keytable_full(const struct keytable *t)
+bool nametable_full(const struct nametable *t)
 {
     return t->live == t->max;
 }
 
-uint32_t keytable_take(struct keytable *t, struct str name, bool *ret_new)
+uint32_t nametable_take(struct nametable *t, struct str name, bool *ret_new)
 {
     uint64_t hash = hash_bytes(name, hash_process_seed());
     uint32_t at = slot_find(t, hash, name);
@@ -88,7 +88,7 @@ uint32_t keytable_take(struct keytable *t, struct str name, bool *ret_new)
         t->entries[index].refs++;
         return index;
     }
-    if (keytable_full(t))
+    if (nametable_full(t))
         return KEY_NONE;
     if ((t->live + 1) * 2 > t->slot_mask)
         grow_slots(t);
@@ -101,7 +101,7 @@ uint32_t keytable_take(struct keytable *t, struct str name, bool *ret_new)
 }
 
 /* Entries behind the hole that would not be found any more move into it. */
-static void slot_close(struct keytable *t, uint32_t hole)
+static void slot_close(struct nametable *t, uint32_t hole)
 {
     t->slots[hole] = 0;
     for (uint32_t at = (hole + 1) & t->slot_mask; t->slots[at]; at = (at + 1) & t->slot_mask) {
@@ -114,7 +114,7 @@ static void slot_close(struct keytable *t, uint32_t hole)
     }
 }
 
-void keytable_drop(struct keytable *t, uint32_t index)
+void nametable_drop(struct nametable *t, uint32_t index)
 {
     struct key_entry *e = &t->entries[index];
     ensure(e->refs > 0);
@@ -130,7 +130,7 @@ void keytable_drop(struct keytable *t, uint32_t index)
     t->live--;
 }
 
-void keytable_count(struct keytable *t, uint32_t index, size_t window, bool up)
+void nametable_count(struct nametable *t, uint32_t index, size_t window, bool up)
 {
     uint32_t *count = &t->entries[index].counts[window];
     if (up) {

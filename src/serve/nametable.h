@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * keytable.h - keys with a count per window, for slide.c: open addressing, seeded per process, bounded. An entry lives
+ * nametable.h - keys with a count per window, for slide.c: open addressing, seeded per process, bounded. An entry lives
  * while an event of the last hour refers to it. One owner.
  */
-#ifndef WIKITALLY_SERVE_KEYTABLE_H
-#define WIKITALLY_SERVE_KEYTABLE_H
+#ifndef WIKITALLY_SERVE_NAMETABLE_H
+#define WIKITALLY_SERVE_NAMETABLE_H
 
 #include "serve/slide.h"
 
@@ -18,7 +18,7 @@ struct key_entry {
     uint32_t counts[SLIDE_WINDOWS]; /* of them, those in the window */
 };
 
-struct keytable {
+struct nametable {
     struct key_entry *entries;
     uint32_t entry_count, entry_cap; /* entry_count: ever used */
     uint32_t max;                    /* entries at once */
@@ -30,12 +30,12 @@ struct keytable {
     uint32_t distinct[SLIDE_WINDOWS]; /* entries with a count > 0 */
 };
 
-void keytable_init(struct keytable *t, uint32_t max);
-void keytable_fini(struct keytable *t);
+void nametable_init(struct nametable *t, uint32_t max);
+void nametable_fini(struct nametable *t);
 /* Finds or adds; KEY_NONE: full. The caller holds a reference afterwards. *ret_new (may be NULL): it was added. */
-uint32_t keytable_take(struct keytable *t, struct str name, bool *ret_new);
-void keytable_drop(struct keytable *t, uint32_t index); /* gives the reference back; the last one frees the entry */
-void keytable_count(struct keytable *t, uint32_t index, size_t window, bool up);
-bool keytable_full(const struct keytable *t);
+uint32_t nametable_take(struct nametable *t, struct str name, bool *ret_new);
+void nametable_drop(struct nametable *t, uint32_t index); /* gives the reference back; the last one frees the entry */
+void nametable_count(struct nametable *t, uint32_t index, size_t window, bool up);
+bool nametable_full(const struct nametable *t);
 
 #endif
