@@ -60,10 +60,10 @@ static bool is_name(struct str s)
     return good;
 }
 
-/* p is behind a word or a quote: may something else begin right here? */
-static bool check_after(struct lexer *l)
+/* p is behind a word or a value: does it end there? */
+static bool check_after(struct lexer *l, bool comma)
 {
-    if (l->p < l->end && *l->p != ')' && *l->p != ',' && !is_blank(*l->p)) {
+    if (l->p < l->end && *l->p != ')' && !is_blank(*l->p) && !(comma && *l->p == ',')) {
         lexer_fail(l, l->p, "unexpected \"%c\": put a blank before it, or the whole text in quotes", *l->p);
         return false;
     }
@@ -103,7 +103,7 @@ static struct token lex_text(struct lexer *l)
         lexer_fail(l, token.at, "an empty text is in everything: write the words to look for");
         return bad_token(token.at);
     }
-    return check_after(l) ? token : bad_token(token.at);
+    return check_after(l, false) ? token : bad_token(token.at);
 }
 
 /* A bare word: text, an operator, or a field with its colon. */
@@ -138,7 +138,7 @@ static struct token lex_word(struct lexer *l)
         lexer_fail(l, star, "words are found anywhere in a text: leave the star out, or put it in quotes");
         return bad_token(token.at);
     }
-    return check_after(l) ? token : bad_token(token.at);
+    return check_after(l, false) ? token : bad_token(token.at);
 }
 
 struct token lexer_next(struct lexer *l)
@@ -195,7 +195,7 @@ static bool lex_regex(struct lexer *l, struct lexeme *ret)
         ret->caseless = true;
         l->p++;
     }
-    return check_after(l);
+    return check_after(l, true);
 }
 
 static bool lex_bare_value(struct lexer *l, struct lexeme *ret)
@@ -231,7 +231,7 @@ bool lexer_value(struct lexer *l, struct lexeme *ret)
         ret->star = true;
         l->p++;
     }
-    return check_after(l);
+    return check_after(l, true);
 }
 
 bool lexer_comma(struct lexer *l)
