@@ -32,14 +32,19 @@ static int64_t records_add(struct admission *a, uint32_t partition, int64_t arri
     return p->next++;
 }
 
-enum err_class admission_remember(struct admission *a, const struct decoded *d, struct identity_place place,
-                                  struct err *err)
+void admission_move_clock(struct admission *a, const struct decoded *d)
 {
-    int64_t skew_us = a->options.skew_us;
     if (d->time_us != TIME_NONE && !d->future && d->time_us > a->position.clock_us) {
         a->position.clock_us = d->time_us;
         identities_move(a->identities, IDENTITY_CLOCK_STREAM, d->time_us);
     }
+}
+
+enum err_class admission_remember(struct admission *a, const struct decoded *d, struct identity_place place,
+                                  struct err *err)
+{
+    int64_t skew_us = a->options.skew_us;
+    admission_move_clock(a, d);
     int64_t since_us = a->position.clock_us;
     if (d->topic != NO_TOPIC) {
         bool ahead = d->arrival_us != TIME_NONE && d->dt_us > d->arrival_us + skew_us && !fault("R3.pfuture");

@@ -201,6 +201,8 @@ static enum err_class tail_load(struct loader *l, struct source_output *output)
         const struct tail_row *row = &l->rows[i];
         if (tail_holds(a, row->decoded.topic, row->place.partition, row->place.offset)) {
             cls = admission_remember(a, &row->decoded, row->place, l->err);
+        } else { /* not known any more, but what is known by stream time stands between such records */
+            admission_move_clock(a, &row->decoded);
         }
     }
     if (clock_us > a->position.clock_us) {

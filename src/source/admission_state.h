@@ -82,6 +82,7 @@ size_t admission_numberings(struct admission *a, struct numbering *ret[POSITION_
 enum err_class admission_append(struct admission *a, const struct decoded *d, struct err *err);
 enum err_class admission_bury(struct admission *a, const struct decoded *d, struct str where, struct err *err);
 void admission_book(struct admission *a, enum source_bucket bucket, int64_t time_us, int64_t arrival_us);
+void admission_move_clock(struct admission *a, const struct decoded *d); /* stream time of what was journalled */
 /* Makes a record's names known and moves the clocks that it moves; also for records of the tail. */
 enum err_class admission_remember(struct admission *a, const struct decoded *d, struct identity_place place,
                                   struct err *err);

@@ -146,15 +146,18 @@ static void message_write(const struct message *m)
 {
     struct buf *b = &sim.data;
     buf_clear(b);
-    buf_addf(b, "{\"$schema\":\"/mediawiki/recentchange/1.0.0\",\"meta\":{\"id\":\"00000000-0000-4000-8000-%012" PRIx64
-                "\",\"dt\":\"",
+    buf_addf(b,
+             "{\"$schema\":\"/mediawiki/recentchange/1.0.0\",\"meta\":{\"id\":\"00000000-0000-4000-8000-%012" PRIx64
+             "\",\"dt\":\"",
              (uint64_t)m->id);
     time_format_ms(b, (m->dt_ms + base_ms) * US_PER_MS);
-    buf_addf(b, "\",\"domain\":\"%s\",\"stream\":\"mediawiki.recentchange\",\"topic\":\"%s\",\"partition\":0,\"offset\":%" PRId64
-                "},",
+    buf_addf(b,
+             "\",\"domain\":\"%s\",\"stream\":\"mediawiki.recentchange\",\"topic\":\"%s\",\"partition\":0,\"offset\":"
+             "%" PRId64 "},",
              m->kind ? "canary" : "w.example.org", topics[m->topic], m->offset);
-    buf_addf(b, "\"id\":%" PRId64 ",\"type\":\"edit\",\"timestamp\":%" PRId64
-                ",\"wiki\":\"w%d\",\"title\":\"T%" PRId64 "\",\"user\":\"U\"}",
+    buf_addf(b,
+             "\"id\":%" PRId64 ",\"type\":\"edit\",\"timestamp\":%" PRId64 ",\"wiki\":\"w%d\",\"title\":\"T%" PRId64
+             "\",\"user\":\"U\"}",
              m->id, (m->time_ms + base_ms) / 1000, m->wiki, m->id);
 }
 
@@ -169,8 +172,8 @@ static enum transport_event sim_read(struct transport *t, struct connection *bas
     struct message m;
     switch (line[0]) {
     case 'm':
-        ensure(sscanf(line, "m %" SCNd64 " %" SCNd64 " %d %" SCNd64 " %" SCNd64 " %d %d %" SCNd64, &now, &m.id, &m.topic,
-                      &m.dt_ms, &m.time_ms, &m.kind, &m.wiki, &m.offset) == 8);
+        ensure(sscanf(line, "m %" SCNd64 " %" SCNd64 " %d %" SCNd64 " %" SCNd64 " %d %d %" SCNd64, &now, &m.id,
+                      &m.topic, &m.dt_ms, &m.time_ms, &m.kind, &m.wiki, &m.offset) == 8);
         now_is(now);
         message_write(&m);
         *ret_data = buf_str(&sim.data);
