@@ -1,1 +1,0 @@
-/* replaced by the room's first file */ extern int upstream_placeholder; int upstream_placeholder;
