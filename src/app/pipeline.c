@@ -98,6 +98,7 @@ static void *source_main(void *arg)
     struct pipeline *p = arg;
     struct err err = {0};
     bool ended = false;
+    pthread_setname_np(pthread_self(), "source");
     enum err_class cls = p->source->ops->run(p->source, ingest_output(p->ingest), &ended, &err);
     p->source_ended = !cls && ended;
     if (cls && !atomic_load(&p->stopping)) {

@@ -94,6 +94,7 @@ static void *thread_main(void *arg)
 {
     struct task_thread *t = arg;
     struct err err = {0};
+    pthread_setname_np(pthread_self(), "task");
     if (loop(t, &err)) {
         err_prefix(&err, "task \"%s\"", t->name);
         t->err = err;

@@ -127,8 +127,6 @@ static void check_disk(struct doctor *d)
         return say(d, "disk", "fail", "wikitally run --data-dir DIR", "\"%s\" cannot be looked at: %s",
                    d->cli->directory, strerror(errno));
     int64_t space = (int64_t)fs.f_bavail * (int64_t)fs.f_frsize;
-    AUTO(buf) struct buf size = {0};
-    size_format(&size, space);
     if (access(path, W_OK) != 0)
         say(d, "disk", "fail", "wikitally run --data-dir DIR", "\"%s\" is not writable", path);
     else
@@ -136,8 +134,8 @@ static void check_disk(struct doctor *d)
             space < DISK_FAIL_BYTES   ? "fail"
             : space < DISK_WARN_BYTES ? "warn"
                                       : "ok",
-            space < DISK_WARN_BYTES ? "wikitally config explain journal.retention_bytes" : NULL, "%s free for \"%s\"",
-            size.ptr, d->cli->directory);
+            space < DISK_WARN_BYTES ? "wikitally config explain journal.retention_bytes" : NULL, "%.1f GiB free for \"%s\"",
+            (double)space / (1 << 30), d->cli->directory);
 }
 
 static void check_journal(struct doctor *d)

@@ -45,9 +45,8 @@ static void add_time(struct buf *b, int64_t us)
 
 static void print_lag(struct buf *b, const char *what, int64_t us)
 {
-    buf_addf(b, "  %s: ", what);
-    duration_format(b, us / US_PER_SECOND * US_PER_SECOND);
-    buf_addc(b, '\n');
+    int64_t seconds = us > 0 ? us / US_PER_SECOND : 0; /* a generator's own time may run a little ahead */
+    buf_addf(b, "  %s: %lld s ago\n", what, (long long)seconds);
 }
 
 static void explain_line(struct explaining *e, const struct stored_line *l, struct buf *b)
