@@ -6,8 +6,9 @@
  * Format 1 (application_id "wTlR", user_version 1). People may query it; *_us are microseconds since the epoch, the
  * other times are text, UTC. For each aggregation NAME:
  *
- *     NAME_rows           all rows of all generations: window_start, window_end, a column per key and measure (and
- *                         MEASURE_sketch), created_at, partition, final, revision, closed_by, epoch, generation, key
+ *     NAME_rows           all rows of all generations: window_start, key, partition, generation (the primary key),
+ *                         window_end, a column per key and measure, MEASURE_sketch, created_at, final, revision,
+ *                         closed_by, epoch
  *     NAME                a view: of each window the newest generation that shows it (R15), and whether it is torn
  *
  * and for all of them, by aggregation (and generation and partition where it says so):
