@@ -72,23 +72,16 @@ static int check(struct cli *cli, const char *file, struct err *err)
 
 static int test(struct cli *cli, const char *file, struct err *err)
 {
-    size_t failed = 0;
+    struct buf b = {0};
+    size_t passed = 0, failed = 0;
     int code = load_all(cli, file, err);
     if (code)
         return code;
-    for (size_t i = 0; i < cli->config.test_count; i++) {
-        struct err why = {0};
-        enum err_class cls = config_test_run(&cli->config, &cli->config.tests[i], &why);
-        if (cls && err_exit_code(&why) != EXIT_NO) {
-            *err = why;
-            return cli_fail(err);
-        }
-        out_printf("%s  %s\n", cls ? "failed" : "passed", cli->config.tests[i].name);
-        if (cls)
-            out_printf("        %s\n", why.text);
-        failed += cls != ERR_NONE;
-    }
-    out_printf("%zu passed, %zu failed\n", cli->config.test_count - failed, failed);
+    enum err_class cls = config_test_run(&cli->config, &b, &passed, &failed, err);
+    print_and_free(&b);
+    if (cls)
+        return cli_fail(err);
+    out_printf("%zu passed, %zu failed\n", passed, failed);
     return failed ? EXIT_NO : EXIT_DONE;
 }
 
