@@ -146,6 +146,9 @@ static bool add_field(struct loader *l, struct fields *fields, const char *prefi
     bool good = fields->count < TEST_FIELDS_MAX;
     if (!good) {
         loader_refuse(l, key, "more than %d fields", TEST_FIELDS_MAX);
+    } else if (*prefix == '\0' && memchr(key->text.ptr, '.', key->text.len) && !str_starts(key->text, STR("meta."))) {
+        loader_refuse(l, key, "a name with a dot cannot be reached; write an object, such as length: {new: 5}");
+        good = false;
     } else if (!absent && !add_json_time(&json, path.ptr, value)) {
         good = add_json_node(l, &json, value);
     }
@@ -339,6 +342,17 @@ static bool bind_step(struct loader *l, const struct node *n, struct test_step *
     return true;
 }
 
+/* Moves the clock as the step will. */
+static bool clock_moves(struct loader *l, const struct node *n, const struct test_step *step, int64_t *clock_us)
+{
+    if (step->kind == STEP_AT && step->time_us < *clock_us) {
+        loader_refuse(l, n, "the clock cannot go back; give an event its own \"timestamp\" instead");
+        return false;
+    }
+    *clock_us = step->kind == STEP_AT ? step->time_us : step->kind == STEP_WAIT ? *clock_us + step->time_us : *clock_us;
+    return true;
+}
+
 static bool bind_steps(struct loader *l, const struct node *list, struct config_test *test)
 {
     if (list->kind != NODE_LIST || list->count == 0 || list->count > STEPS_MAX) {
@@ -347,8 +361,10 @@ static bool bind_steps(struct loader *l, const struct node *list, struct config_
     }
     struct test_step *steps = arena_zalloc(arena_of(l), list->count * sizeof *steps);
     test->steps = steps;
+    int64_t clock_us = 0;
     for (const struct node *item = list->first; item; item = item->next) {
-        if (!bind_step(l, item, &steps[test->step_count++])) {
+        struct test_step *step = &steps[test->step_count++];
+        if (!bind_step(l, item, step) || !clock_moves(l, item, step, &clock_us)) {
             return false;
         }
     }
