@@ -22,7 +22,8 @@ struct identity_place { /* where the record stands in the journal; offset -1: it
 };
 
 struct identities;
-/* max: names; newest: records of each clock known besides; horizon_us INT64_MAX: for ever. */
+/* max: names known at once (looked at now and then: up to a sixteenth more); newest: records of each clock known
+ * besides; horizon_us INT64_MAX: for ever. */
 struct identities *identities_new(size_t max, size_t newest, int64_t horizon_us);
 void identities_free(struct identities *t);
 
