@@ -77,7 +77,7 @@ static enum err_class loop(struct task_thread *t, struct err *err)
         bool any = false;
         enum err_class cls = wanted == WANT_STOP ? ERR_NONE : read_some(t, &any, err);
         bool due = clock_mono(t->clock) - committed_us >= t->commit_every_us;
-        if (!cls && (due || !any || wanted == WANT_STOP)) {
+        if (!cls && (due || wanted == WANT_STOP || (wanted == WANT_DRAIN && !any))) {
             cls = commit(t, err);
             committed_us = clock_mono(t->clock);
         }
