@@ -123,7 +123,12 @@ class World(model.World):
         self.accepted_now = []
         self.journal.number = self.number()
         self.sim.ask('journal', self.journal.number, 'journal1', 0, partitions)
-        self.journal.ids = {1: 'journal1'}
+        first = model.Instance(self.config, self.journal)       # the model begins with its generations made
+        begun = self.start(first, False, False)
+        check([a[:3] for a in begun] == [['begin', name, '0'] for name in self.config], 'the first start:', begun)
+        for name, answer in zip(self.config, begun):
+            self.same_generation(name, self.sink.generations[name][0], answer[3:])
+        self.sim.ask('kill', first.task)
 
     # from_next_window is not built
     mode = property(lambda self: 'rebuild', lambda self, value: None)
@@ -230,24 +235,14 @@ class World(model.World):
         check(not any(a[0] == 'error' for a in answer), 'a start was refused:', answer)
         begun = {(a[1], int(a[2])): a[3:] for a in answer if a[0] == 'begin'}
         for name, generations in self.sink.generations.items():
-            for generation in generations[before[name]:] if self.started(name) else generations:
+            for generation in generations[before[name]:]:
                 self.same_generation(name, generation, begun.pop((name, generation.number), None))
-            self.ever.add(name)
         check(not begun, 'generations begun:', begun)
         self.check_lanes(instance)
 
     def went_back(self, changed):
         """R15: the hash of an earlier generation is refused without --adopt."""
         return any(any(g.d == self.config[name] for g in self.sink.generations[name][:-2]) for name in changed)
-
-    @property
-    def ever(self):
-        if not hasattr(self, '_ever'):
-            self._ever = set()
-        return self._ever
-
-    def started(self, name):
-        return name in self.ever
 
     def same_generation(self, name, g, got):
         check(got is not None, f'{name}: generation {g.number} was not begun')

@@ -12,6 +12,7 @@ letters. The minutes of the ledger are folded as R12 says, which the oracle does
 import argparse
 import collections
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -252,8 +253,8 @@ def capture_records(name):
         yield offset, raw, oracle.arrival_by_dt(value), value, reason
 
 
-def capture_run(sim, name, options):
-    records = list(capture_records(name))
+def capture_run(sim, name, options, limit):
+    records = list(itertools.islice(capture_records(name), limit))
     windows = oracle_windows(options)
     expected = Expected(windows, ((0, offset, at, value, reason) for offset, _, at, value, reason in records))
     given = dict(options) | {'--commit-every': 1000}
@@ -285,6 +286,7 @@ def main():
     parser.add_argument('--runs', type=int, default=50)
     parser.add_argument('--seed', default=str(random.SystemRandom().randrange(10**6)))
     parser.add_argument('--data')
+    parser.add_argument('--limit', type=int, default=40_000, help='records of each capture (0: all)')
     args = parser.parse_args()
     failed = 0
     for number in range(args.runs):
@@ -295,7 +297,7 @@ def main():
     print(f'{args.runs} random runs, seed {args.seed}: {failed} differ')
     data = data_directory(args.data)
     for name, options in captures(data) if data else ():
-        records, rows, lines = capture_run(args.sim, os.path.join(data, name), options)
+        records, rows, lines = capture_run(args.sim, os.path.join(data, name), options, args.limit or None)
         failed += bool(lines)
         print(f'{name} {options or ""}: {records} records, {rows} rows, {len(lines)} different', *lines[:6], sep='\n  ')
     if data is None:
