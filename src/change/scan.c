@@ -286,7 +286,7 @@ static void forget_below(const struct field_set *set, struct value *values, int 
 {
     for (int at = set->nodes[node].child; at != FIELD_NONE; at = set->nodes[at].sibling) {
         if (set->nodes[at].index != FIELD_NONE) {
-            values[set->nodes[at].index].kind = VALUE_ABSENT;
+            values[set->nodes[at].index] = (struct value){.kind = VALUE_ABSENT};
         }
         forget_below(set, values, at);
     }
@@ -436,7 +436,7 @@ enum dead_reason change_scan(const struct field_set *set, struct str text, struc
         text.ptr = ""; /* it may have been NULL */
     }
     for (size_t i = 0; i < set->count; i++) {
-        values[i].kind = VALUE_ABSENT;
+        values[i] = (struct value){.kind = VALUE_ABSENT};
     }
     text = trim_end(text);
     struct scan s = {.p = text.ptr, .end = text.ptr + text.len, .base = text.ptr};
