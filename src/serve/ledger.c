@@ -192,7 +192,8 @@ void ledger_read(struct readers *readers, struct ledger_line *ret_line)
     struct err err = {0};
     *ret_line = (struct ledger_line){0};
     if (read_source(readers, ret_line, &err) || read_task(readers, ret_line, &err)) {
-        snprintf(ret_line->problem, sizeof(ret_line->problem), "%.255s", err.text);
+        snprintf(ret_line->problem, sizeof(ret_line->problem), "%.255s",
+                 err.code == EXIT_NOINPUT ? "nothing is stored yet" : err.text);
         if (err.cls != ERR_RETRY)
             readers_drop(readers);
     }

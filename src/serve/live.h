@@ -51,6 +51,7 @@ struct now_facts {
     bool whole;          /* the window lies wholly in what is known */
     int64_t rate_tenths; /* changes per 10 seconds over the last minute's whole seconds; -1: not known */
     uint64_t changes, bots;
+    uint64_t counted; /* changes since the start of the process */
     uint32_t editors, wikis;
 };
 void now_look(const struct slide *s, size_t window, struct now_facts *ret);

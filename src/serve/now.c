@@ -42,6 +42,7 @@ void now_look(const struct slide *s, size_t window, struct now_facts *ret)
     ret->whole = ret->from == begin;
     ret->rate_tenths = rate_tenths(s, ret->edge);
     ret->changes = slide_total(s, window, &ret->bots);
+    ret->counted = slide_counted(s);
     ret->editors = slide_editors(s, window);
     ret->wikis = slide_wikis(s, window);
 }
@@ -61,9 +62,10 @@ static void write_now(const struct now_facts *f, size_t window, struct buf *json
     buf_addf(json, ",\"changes\":%llu,\"editors\":%u,\"wikis\":%u,\"bots\":%llu,\"bot_share\":",
              (unsigned long long)f->changes, f->editors, f->wikis, (unsigned long long)f->bots);
     if (f->changes == 0)
-        buf_addz(json, "null}");
+        buf_addz(json, "null");
     else
-        buf_addf(json, "%.4f}", (double)f->bots / (double)f->changes);
+        buf_addf(json, "%.4f", (double)f->bots / (double)f->changes);
+    buf_addf(json, ",\"counted\":%llu}", (unsigned long long)f->counted);
 }
 
 static void write_seconds(const struct slide *s, int64_t edge, struct buf *json)
@@ -82,11 +84,21 @@ static void write_seconds(const struct slide *s, int64_t edge, struct buf *json)
     buf_addz(json, "]}");
 }
 
-static void add_minute(struct buf *json, const struct slide *s, int64_t minute,
+/* A minute before which, or in the middle of which, our knowledge begins says nothing - but for the open one, which is
+ * always part of a minute. */
+static bool is_minute_known(const struct slide *s, int64_t minute, bool open)
+{
+    int64_t begin = minute * 60;
+    if (slide_first(s) > begin && !open)
+        return false;
+    return slide_minute_heard(s, minute);
+}
+
+static void add_minute(struct buf *json, const struct slide *s, int64_t minute, bool open,
                        uint32_t (*count)(const struct slide *s, int64_t second))
 {
     uint32_t sum = 0;
-    if (!slide_minute_heard(s, minute)) {
+    if (!is_minute_known(s, minute, open)) {
         buf_addz(json, "null");
         return;
     }
@@ -104,7 +116,7 @@ static void write_minutes(const struct slide *s, int64_t edge, struct buf *json)
     for (int which = 0; which < 2; which++) {
         buf_addz(json, which ? ",\"bots\":[" : ",\"counts\":[");
         for (int64_t m = last - POINTS + 1; m <= last; m++) {
-            add_minute(json, s, m, which ? slide_second_bots : slide_second_total);
+            add_minute(json, s, m, m == last, which ? slide_second_bots : slide_second_total);
             if (m < last)
                 buf_addc(json, ',');
         }

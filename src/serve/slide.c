@@ -41,6 +41,7 @@ struct slide {
     struct node *nodes;
     uint32_t node_count, node_cap, free_node;
     uint32_t node_used;
+    uint64_t counted; /* all that was added, ever */
     struct nametable pages, users, wikis;
     struct page_info *page_info; /* by index in pages */
     uint32_t page_info_cap;
@@ -95,8 +96,10 @@ void slide_free(struct slide *s)
 
 void slide_reset(struct slide *s)
 {
+    uint64_t counted = s->counted;
     slide_fini(s);
     memset(s, 0, sizeof(*s));
+    s->counted = counted;
     seconds_clear(s);
     s->free_node = NODE_NONE;
     nametable_init(&s->pages, SLIDE_PAGES);
@@ -298,6 +301,7 @@ void slide_add(struct slide *s, const struct slide_event *e)
         s->first = e->second;
     struct second *at = second_at(s, e->second);
     at->total++;
+    s->counted++;
     at->bots += e->bot;
     at->heard = true;
     if (e->second < s->floor && s->gave_up)
@@ -328,6 +332,11 @@ bool slide_edge(const struct slide *s, int64_t *ret_second)
     if (s->started)
         *ret_second = s->edge;
     return s->started;
+}
+
+uint64_t slide_counted(const struct slide *s)
+{
+    return s->counted;
 }
 
 int64_t slide_first(const struct slide *s)

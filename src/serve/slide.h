@@ -43,6 +43,7 @@ void slide_advance(struct slide *s, int64_t second, bool proven);
 void slide_heard(struct slide *s, int64_t second);
 
 bool slide_edge(const struct slide *s, int64_t *ret_second); /* false: nothing yet */
+uint64_t slide_counted(const struct slide *s);               /* changes since the start of the process */
 int64_t slide_first(const struct slide *s);                  /* the first second that was ever counted */
 int64_t slide_covered_from(const struct slide *s);           /* lists and distinct counts are whole from here on */
 uint32_t slide_second_total(const struct slide *s, int64_t second); /* 0 outside the hour */
