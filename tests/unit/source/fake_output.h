@@ -22,14 +22,14 @@ struct fake_output {
     struct buf position, audit;
     int64_t sums[2][SOURCE_BUCKETS]; /* ledger by side and bucket */
     size_t commits;
-    size_t fail_next; /* so many commits fail */
+    size_t fail_after, fail_count; /* after so many commits so many fail */
 };
 
 static inline enum err_class fake_commit(struct source_output *o, const struct batch *b, struct err *err)
 {
     struct fake_output *f = (struct fake_output *)o;
-    if (f->fail_next) {
-        f->fail_next--;
+    if (f->fail_count && f->commits >= f->fail_after) {
+        f->fail_count--;
         return err_set(err, ERR_FATAL, EXIT_IOERR, "journal: no space left");
     }
     f->commits++;

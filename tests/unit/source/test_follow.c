@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_follow.c - the follower against a scripted server, in virtual time: what it asks, when it tries again, when it
+ * ticks, how it ends. That it loses and doubles nothing is tested in tests/sim, against the model's server.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+
+#include "base/diag.h"
+#include "base/metrics.h"
+#include "fake_output.h"
+#include "source/transport.h"
+
+static const char *const topics[] = {"eqiad", "codfw"};
+static const int64_t t0 = INT64_C(1700000000000); /* ms; the server's clock when the test begins */
+
+enum { STEPS = 64, WANTS = 32 };
+enum step_what { STEP_END, STEP_CONNECT, STEP_REFUSE, STEP_FATAL, STEP_RECORD, STEP_CANARY, STEP_CUT, STEP_SILENCE };
+struct step { /* what the server does next; a read before its time is silent */
+    enum step_what what;
+    int64_t at_ms; /* record, cut: server time less t0; connect: Date less server time; refuse: Retry-After */
+    int id;
+    const char *topic;
+};
+struct want {
+    size_t count;
+    int64_t from_ms[2]; /* less t0; TIME_NONE: live */
+    int64_t at_ms;      /* when it was asked, less t0 */
+};
+struct server {
+    struct transport transport; /* first member */
+    struct clock_manual *clock;
+    struct source *source;
+    const struct step *step;
+    struct want wants[WANTS];
+    size_t want_count, open;
+    bool always_refuse;
+};
+
+static int64_t server_ms(const struct server *s)
+{
+    return s->clock->mono / US_PER_MS;
+}
+
+static enum err_class server_connect(struct transport *t, const struct transport_want *want, size_t count,
+                                     struct connection **ret_connection, int64_t *ret_retry_after_us, struct err *err)
+{
+    struct server *s = (struct server *)t;
+    *ret_retry_after_us = 0;
+    if (s->always_refuse) {
+        return err_set(err, ERR_RETRY, 0, "connection refused");
+    }
+    ensure(s->want_count < WANTS);
+    struct want *w = &s->wants[s->want_count++];
+    w->count = count;
+    w->at_ms = server_ms(s);
+    for (size_t i = 0; i < count; i++) {
+        w->from_ms[i] = want[i].from_ms == TIME_NONE ? TIME_NONE : want[i].from_ms - t0;
+    }
+    const struct step *step = s->step;
+    switch (step->what) {
+    case STEP_CONNECT: {
+        s->step++;
+        s->open++;
+        struct connection *c = xcalloc(1, sizeof *c);
+        c->date_us = (t0 + (server_ms(s) + step->at_ms) / 1000 * 1000) * US_PER_MS;
+        c->opened_mono_us = c->ok_mono_us = s->clock->mono;
+        *ret_connection = c;
+        return ERR_NONE;
+    }
+    case STEP_REFUSE:
+        s->step++;
+        *ret_retry_after_us = step->at_ms * US_PER_MS;
+        return err_set(err, ERR_RETRY, 0, "the server answered 503");
+    case STEP_FATAL:
+        return err_set(err, ERR_FATAL, EXIT_CONFIG, "the server answered 403: give a contact for the User-Agent");
+    default:
+        s->source->ops->stop(s->source);
+        return err_set(err, ERR_RETRY, 0, "stopped");
+    }
+}
+
+static enum transport_event server_read(struct transport *t, struct connection *c, int64_t until_mono_us,
+                                        struct str *ret_data)
+{
+    struct server *s = (struct server *)t;
+    const struct step *step = s->step;
+    int64_t at_us = step->at_ms * US_PER_MS;
+    bool timed = step->what == STEP_RECORD || step->what == STEP_CANARY || step->what == STEP_CUT;
+    if (step->what == STEP_END) {
+        s->source->ops->stop(s->source);
+        return TRANSPORT_CUT;
+    }
+    if (!timed || at_us >= until_mono_us) { /* silence, until something comes or the client has had enough */
+        clock_manual_move(s->clock, until_mono_us > s->clock->mono ? until_mono_us - s->clock->mono : 0);
+        s->step += step->what == STEP_SILENCE && s->clock->mono >= at_us;
+        return TRANSPORT_SILENT;
+    }
+    clock_manual_move(s->clock, at_us > s->clock->mono ? at_us - s->clock->mono : 0);
+    s->step++;
+    if (step->what == STEP_CUT) {
+        c->cut_label = "cut";
+        return TRANSPORT_CUT;
+    }
+    *ret_data = fake_event(step->id, step->topic ? step->topic : "eqiad", t0 + step->at_ms, t0 + step->at_ms, step->id,
+                           step->what == STEP_CANARY ? "canary" : "x.org", "w");
+    return TRANSPORT_RECORD;
+}
+
+static void server_close(struct transport *t, struct connection *c)
+{
+    if (c) {
+        ((struct server *)t)->open--;
+        free(c);
+    }
+}
+
+static void server_stop(struct transport *t)
+{
+    (void)t;
+}
+
+struct fixture {
+    struct fake_output *journal;
+    struct clock_manual clock;
+    struct server server;
+    struct source *source;
+    struct err err;
+    struct source_options options;
+};
+
+static void fixture_init(struct fixture *f)
+{
+    static const struct transport_ops ops = {server_connect, server_read, server_close, server_stop, NULL};
+    *f = (struct fixture){0};
+    f->journal = fake_output_new();
+    clock_manual_init(&f->clock, t0 * US_PER_MS - 3 * 3600 * US_PER_SECOND); /* a wrong wall clock */
+    f->clock.mono = 0;
+    f->server = (struct server){.transport = {&ops}, .clock = &f->clock};
+    f->options = (struct source_options){.overlap_us = US_PER_MINUTE,
+                                         .horizon_us = 2 * US_PER_MINUTE,
+                                         .skew_us = US_PER_MINUTE,
+                                         .delay_us = 2 * US_PER_MINUTE,
+                                         .idle_after_us = 30 * US_PER_SECOND,
+                                         .commit_every_us = 200 * US_PER_MS,
+                                         .commit_bytes = 1 << 20,
+                                         .max_identities = 1000,
+                                         .newest = 10,
+                                         .partitions = 1,
+                                         .topics = topics,
+                                         .topic_count = 2,
+                                         .heal = true,
+                                         .clock = &f->clock.base,
+                                         .seed = 7};
+}
+
+static void open_source(struct fixture *f)
+{
+    assert_int_equal(source_open_stream(&f->options, &f->server.transport, &f->source, &f->err), ERR_NONE);
+    f->server.source = f->source;
+}
+
+static enum err_class run(struct fixture *f, const struct step *steps)
+{
+    bool ended = true;
+    f->server.step = steps;
+    enum err_class cls = f->source->ops->run(f->source, &f->journal->output, &ended, &f->err);
+    assert_false(ended);
+    assert_int_equal(f->server.open, 0); /* whatever happened */
+    return cls;
+}
+
+static void run_once(struct fixture *f, const struct step *steps)
+{
+    open_source(f);
+    assert_int_equal(run(f, steps), ERR_NONE);
+}
+
+static void fixture_fini(struct fixture *f)
+{
+    if (f->source) {
+        f->source->ops->free(f->source);
+    }
+    fake_output_free(f->journal);
+}
+
+static bool is_tick(const struct record *r)
+{
+    return memmem(r->value.ptr, r->value.len, TICK_STREAM, strlen(TICK_STREAM)) != NULL;
+}
+
+/* Ticks later than that; those of R7 (a) have the source's own stream time. */
+static size_t ticks_after(const struct fixture *f, int64_t after_ms)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < f->journal->count[0]; i++) {
+        const struct record *r = &f->journal->records[0][i];
+        static const char dt[] = "\"dt\":\"";
+        const char *at = is_tick(r) ? memmem(r->value.ptr, r->value.len, dt, sizeof dt - 1) : NULL;
+        int64_t time_us = 0;
+        if (at) {
+            assert_true(time_parse_rfc3339(str_n(at + sizeof dt - 1, 24), &time_us));
+            count += time_us > (t0 + after_ms) * US_PER_MS;
+        }
+    }
+    return count;
+}
+
+static void R3_resumes_each_topic_from_its_own_position(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    run_once(&f, (struct step[]){{STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_RECORD, 2000, 1, "eqiad"},
+                                 {STEP_RECORD, 3000, 2, "eqiad"},
+                                 {STEP_CUT, 20000, 0, NULL},
+                                 {STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_END, 0, 0, NULL}});
+    const struct want *w = f.server.wants;
+    assert_int_equal(f.server.want_count, 2);
+    assert_int_equal(w[0].count, 2); /* both are named, live */
+    assert_int_equal(w[0].from_ms[0], TIME_NONE);
+    assert_int_equal(w[0].from_ms[1], TIME_NONE);
+    assert_int_equal(w[1].from_ms[0], 3000 - 60000);
+    assert_int_equal(w[1].from_ms[1], 0 - 60000); /* never heard from: the Date of the first connection */
+    assert_int_equal(w[1].at_ms, 20000);          /* a cut is the normal end: at once */
+    assert_int_equal(f.journal->count[0], 2);
+    fixture_fini(&f);
+}
+
+static void R3_goes_on_after_a_restart(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    run_once(&f, (struct step[]){{STEP_CONNECT, 0, 0, NULL}, {STEP_RECORD, 2000, 1, "eqiad"}, {STEP_END, 0, 0, NULL}});
+    f.source->ops->free(f.source);
+    run_once(&f, (struct step[]){{STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_RECORD, 2000, 1, "eqiad"},
+                                 {STEP_RECORD, 4000, 2, "eqiad"},
+                                 {STEP_END, 0, 0, NULL}});
+    assert_int_equal(f.server.wants[1].from_ms[0], 2000 - 60000);
+    assert_int_equal(f.journal->sums[TALLY_ARRIVAL][SOURCE_DUPLICATE], 1);
+    assert_int_equal(f.journal->count[0], 3);
+    assert_true(is_tick(&f.journal->records[0][1])); /* R7: a first one to every partition it finds */
+    fixture_fini(&f);
+}
+
+static void R3_tries_again_later_and_later(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    struct step steps[22] = {{STEP_END, 0, 0, NULL}};
+    for (size_t i = 0; i < 20; i++) {
+        steps[i] = (struct step){STEP_REFUSE, 0, 0, NULL};
+    }
+    steps[20] = (struct step){STEP_REFUSE, 300000, 0, NULL}; /* Retry-After: 300 */
+    steps[21] = (struct step){STEP_END, 0, 0, NULL};
+    run_once(&f, steps);
+    int64_t longest = 0, sum = 0;
+    for (size_t i = 1; i <= 20; i++) {
+        int64_t waited = f.server.wants[i].at_ms - f.server.wants[i - 1].at_ms;
+        int64_t most = i < 6 ? 1000 << i : 60000;
+        assert_in_range(waited, 1000, most);
+        longest = waited > longest ? waited : longest;
+        sum += waited;
+    }
+    assert_in_range(longest, 40000, 60000);
+    assert_in_range(sum, 15 * 15000, 15 * 45000); /* full jitter: half of the maximum on average */
+    assert_int_equal(f.server.wants[21].at_ms - f.server.wants[20].at_ms, 300000);
+    struct status status;
+    status_read(&status);
+    assert_false(status.connected);
+    assert_string_equal(status.problem, "the server answered 503");
+    fixture_fini(&f);
+}
+
+static void R3_connections_that_end_at_once_are_failures(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    run_once(&f, (struct step[]){{STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_CUT, 1, 0, NULL},
+                                 {STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_CUT, 2, 0, NULL},
+                                 {STEP_END, 0, 0, NULL}});
+    assert_int_equal(f.server.want_count, 3);
+    assert_in_range(f.server.wants[1].at_ms, 1000, 2001);
+    assert_in_range(f.server.wants[2].at_ms - f.server.wants[1].at_ms, 1000, 4001);
+    fixture_fini(&f);
+}
+
+static void R3_fatal_ends_with_its_sentence(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_source(&f);
+    assert_int_equal(run(&f, (struct step[]){{STEP_FATAL, 0, 0, NULL}}), ERR_FATAL);
+    assert_int_equal(err_exit_code(&f.err), EXIT_CONFIG);
+    assert_non_null(strstr(f.err.text, "403"));
+    fixture_fini(&f);
+}
+
+static void R3_batch_of_a_failed_commit_stays_pending(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    open_source(&f);
+    const struct step steps[] = {{STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_RECORD, 2000, 1, "eqiad"},
+                                 {STEP_RECORD, 2001, 2, "eqiad"},
+                                 {STEP_SILENCE, 2500, 0, NULL},
+                                 {STEP_END, 0, 0, NULL}};
+    /* The first commit (first connection) works, the one of the records does not. */
+    struct fake_output *journal = f.journal;
+    f.server.step = steps;
+    bool ended;
+    journal->fail_after = 1;
+    journal->fail_count = 2; /* the last one of run() as well */
+    assert_int_equal(f.source->ops->run(f.source, &journal->output, &ended, &f.err), ERR_FATAL);
+    assert_int_equal(journal->count[0], 0);
+    const struct step later[] = {{STEP_END, 0, 0, NULL}};
+    f.server.step = later;
+    assert_int_equal(f.source->ops->run(f.source, &journal->output, &ended, &f.err), ERR_NONE);
+    assert_int_equal(journal->count[0], 2);
+    assert_int_equal(journal->sums[TALLY_EVENT][SOURCE_JOURNALLED], 2);
+    fixture_fini(&f);
+}
+
+static void R5_arrival_is_the_servers_and_never_falls(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    run_once(&f, (struct step[]){{STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_RECORD, 12345, 1, "eqiad"},
+                                 {STEP_CUT, 20000, 0, NULL},
+                                 {STEP_CONNECT, -15000, 0, NULL}, /* another server, its clock is 15 s behind */
+                                 {STEP_RECORD, 12345, 1, "eqiad"},
+                                 {STEP_RECORD, 21000, 2, "eqiad"},
+                                 {STEP_RECORD, 40000, 3, "eqiad"},
+                                 {STEP_END, 0, 0, NULL}});
+    const struct record *r = f.journal->records[0];
+    assert_int_equal(f.journal->count[0], 3);
+    assert_int_equal(r[0].arrival_us, (t0 + 12345) * US_PER_MS); /* whatever the wall clock says */
+    assert_int_equal(r[1].arrival_us, (t0 + 12345) * US_PER_MS);
+    assert_int_equal(r[2].arrival_us, (t0 + 25000) * US_PER_MS);
+    fixture_fini(&f);
+}
+
+/* The last record came again, nothing new, and idle_after passed: the tick has the time at which that connection
+ * opened. */
+static void R7_tick_after_proven_silence(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    run_once(&f, (struct step[]){{STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_RECORD, 5000, 1, "eqiad"},
+                                 {STEP_SILENCE, 35000, 0, NULL}, /* brought something new: proves nothing */
+                                 {STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_RECORD, 5000, 1, "eqiad"},
+                                 {STEP_SILENCE, 65000, 0, NULL},
+                                 {STEP_END, 0, 0, NULL}});
+    assert_int_equal(ticks_after(&f, 34999), 1); /* connected at 35 s */
+    assert_int_equal(ticks_after(&f, 35000), 0);
+    fixture_fini(&f);
+}
+
+static void R7_no_tick_if_the_last_record_did_not_come_again(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    run_once(&f, (struct step[]){{STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_RECORD, 5000, 1, "eqiad"},
+                                 {STEP_RECORD, 6000, 2, "codfw"},
+                                 {STEP_SILENCE, 36000, 0, NULL},
+                                 {STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_RECORD, 6000, 2, "codfw"}, /* one topic's did, the other's did not */
+                                 {STEP_SILENCE, 66000, 0, NULL},
+                                 {STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_SILENCE, 96000, 0, NULL},
+                                 {STEP_END, 0, 0, NULL}});
+    assert_int_equal(ticks_after(&f, 6000), 0);
+    fixture_fini(&f);
+}
+
+static void R7_no_tick_beyond_a_missing_canary(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    struct step steps[STEPS];
+    size_t n = 0;
+    steps[n++] = (struct step){STEP_CONNECT, 0, 0, NULL};
+    steps[n++] = (struct step){STEP_RECORD, 5000, 1, "eqiad"};
+    steps[n++] = (struct step){STEP_SILENCE, 35000, 0, NULL};
+    f.options.idle_after_us = 5 * US_PER_MINUTE;
+    for (int i = 1; i <= 5; i++) {
+        steps[n++] = (struct step){STEP_CONNECT, 0, 0, NULL};
+        steps[n++] = (struct step){STEP_RECORD, 5000, 1, "eqiad"};
+        steps[n++] = (struct step){STEP_SILENCE, 0, 0, NULL};
+    }
+    steps[n] = (struct step){STEP_END, 0, 0, NULL};
+    f.options.topic_count = 1; /* far behind is not the point here */
+    run_once(&f, steps);
+    assert_true(ticks_after(&f, 904999) > 0); /* opened at 5, 10, 15 minutes; not at 20 and 25 */
+    assert_int_equal(ticks_after(&f, 905000), 0);
+    struct status status;
+    status_read(&status);
+    assert_non_null(strstr(status.problem, "canary"));
+    fixture_fini(&f);
+}
+
+static void R3_far_behind_two_connections_merged_by_time(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    run_once(&f, (struct step[]){{STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_RECORD, 5000, 1, "eqiad"},
+                                 {STEP_CUT, 11000, 0, NULL},
+                                 {STEP_REFUSE, 90000, 0, NULL},
+                                 {STEP_CONNECT, 0, 0, NULL}, /* Date says: far behind */
+                                 {STEP_CONNECT, 0, 0, NULL}, /* eqiad */
+                                 {STEP_RECORD, 5000, 1, "eqiad"},
+                                 {STEP_CONNECT, 0, 0, NULL}, /* codfw */
+                                 {STEP_END, 0, 0, NULL}});
+    const struct want *w = f.server.wants;
+    assert_int_equal(f.server.want_count, 5);
+    assert_int_equal(w[2].count, 2);
+    assert_int_equal(w[3].count, 1);
+    assert_int_equal(w[4].count, 1);
+    assert_int_equal(w[3].from_ms[0], 5000 - 60000);
+    fixture_fini(&f);
+}
+
+/* ---- with the real clock */
+
+static void *stop_soon(void *source)
+{
+    struct source *s = source;
+    clock_real.sleep_us(&clock_real, 100 * US_PER_MS);
+    s->ops->stop(s);
+    return NULL;
+}
+
+static void R13_stops_within_a_second_while_waiting(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    f.options.clock = &clock_real;
+    f.server.always_refuse = true;
+    open_source(&f);
+    pthread_t thread;
+    int64_t began = clock_mono(&clock_real);
+    assert_int_equal(pthread_create(&thread, NULL, stop_soon, f.source), 0);
+    bool ended;
+    assert_int_equal(f.source->ops->run(f.source, &f.journal->output, &ended, &f.err), ERR_NONE);
+    assert_in_range(clock_mono(&clock_real) - began, 100 * US_PER_MS, 1100 * US_PER_MS);
+    pthread_join(thread, NULL);
+    fixture_fini(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(R3_resumes_each_topic_from_its_own_position),
+        cmocka_unit_test(R3_goes_on_after_a_restart),
+        cmocka_unit_test(R3_tries_again_later_and_later),
+        cmocka_unit_test(R3_connections_that_end_at_once_are_failures),
+        cmocka_unit_test(R3_fatal_ends_with_its_sentence),
+        cmocka_unit_test(R3_batch_of_a_failed_commit_stays_pending),
+        cmocka_unit_test(R5_arrival_is_the_servers_and_never_falls),
+        cmocka_unit_test(R7_tick_after_proven_silence),
+        cmocka_unit_test(R7_no_tick_if_the_last_record_did_not_come_again),
+        cmocka_unit_test(R7_no_tick_beyond_a_missing_canary),
+        cmocka_unit_test(R3_far_behind_two_connections_merged_by_time),
+        cmocka_unit_test(R13_stops_within_a_second_while_waiting),
+    };
+    diag_setup(DIAG_ERROR, false, 2);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
