@@ -411,7 +411,7 @@ static void R7_no_tick_beyond_a_missing_canary(void **state)
     for (int i = 1; i <= 5; i++) {
         steps[n++] = (struct step){STEP_CONNECT, 0, 0, NULL};
         steps[n++] = (struct step){STEP_RECORD, 5000, 1, "eqiad"};
-        steps[n++] = (struct step){STEP_SILENCE, 0, 0, NULL};
+        steps[n++] = (struct step){STEP_SILENCE, 304000 + i * 300000, 0, NULL};
     }
     steps[n] = (struct step){STEP_END, 0, 0, NULL};
     f.options.topic_count = 1; /* far behind is not the point here */
