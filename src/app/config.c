@@ -232,6 +232,28 @@ static void load_secrets(struct loader *l)
     }
 }
 
+/* ---- topics */
+
+/* "https://host/v2/stream/recentchange,page-create?x": each name is a stream in two data centres. */
+static void imply_topics(struct config *c)
+{
+    static const char *const centres[] = {"eqiad", "codfw"};
+    struct str url = str_of(c->source.url), name;
+    str_split(&url, '?', &name);
+    const char *slash = name.len ? memrchr(name.ptr, '/', name.len) : NULL;
+    struct str names = slash ? str_n(slash + 1, name.len - (size_t)(slash + 1 - name.ptr)) : str_n(NULL, 0);
+    if (c->source.topics.count > 0) {
+        return;
+    }
+    while (str_split(&names, ',', &name)) {
+        for (size_t i = 0; i < 2 && name.len > 0; i++) {
+            AUTO(buf) struct buf topic = {0};
+            buf_addf(&topic, "%s.%s%.*s", centres[i], str_eqz(name, "recentchange") ? "mediawiki." : "", STR_ARG(name));
+            string_list_add(&c->source.topics, buf_str(&topic));
+        }
+    }
+}
+
 /* ---- the whole */
 
 static const char **borrow_list(struct arena *arena, const struct string_list *list)
@@ -299,6 +321,7 @@ enum err_class config_load(const struct config_sources *sources, struct config *
         bind_set(&l, sources->set[i]);
     }
     load_secrets(&l);
+    imply_topics(&c);
     make_aggregations(&c);
     struct err checked = {0};
     if (l.problems == 0 && config_check(&c, &checked)) {
@@ -327,6 +350,7 @@ enum err_class config_load_defaults(struct config *ret_config, struct err *err)
     option_defaults(table, rows, &c);
     load_built_in(&l);
     load_secrets(&l);
+    imply_topics(&c);
     make_aggregations(&c);
     if (l.problems) {
         config_fini(&c);

@@ -32,7 +32,7 @@ struct config {
     char *data_dir; /* "": by source and XDG_STATE_HOME */
     struct {
         char *url, *contact;
-        struct string_list topics; /* empty: what the stream's name implies */
+        struct string_list topics; /* if none were given: what the stream's name in the URL implies */
         int64_t overlap_us, horizon_us, skew_us, delay_us, idle_after_us;
         bool heal, gzip;
         char *ca_file, *proxy; /* "": the system's, the environment's */

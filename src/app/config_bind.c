@@ -181,7 +181,8 @@ static bool find_plain(struct config *c, struct str section, struct str word, st
              (int)(word.len < 80 ? word.len : 80), word.ptr ? word.ptr : "");
     size_t rows;
     const struct option *table = config_options(&rows);
-    ret->row = option_find(table, rows, str_of(ret->key));
+    bool dotted = word.len > 0 && memchr(word.ptr, '.', word.len); /* sections are mappings, not dots */
+    ret->row = dotted ? NULL : option_find(table, rows, str_of(ret->key));
     ret->base = c;
     if (!ret->row) {
         const char *names[NAMES_MAX];
