@@ -46,7 +46,7 @@ static int child_add(struct field_set *set, int parent, struct str name)
     }
     at = node_new(set, name);
     struct field_node *above = &set->nodes[parent], *node = &set->nodes[at];
-    size_t chain = field_chain(name.len);
+    size_t chain = field_chain(name.ptr, name.len);
     node->next = above->first[chain];
     above->first[chain] = (int16_t)at;
     node->sibling = above->child;

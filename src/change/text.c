@@ -44,11 +44,33 @@ static inline size_t ascii_len(const char *p, const char *end)
     return (size_t)(p - begin);
 }
 
+/* The same as sequence_len() for most of the world's text, by one load: two and three bytes. 0: ask sequence_len(). */
+static inline size_t common_len(const char *p)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    uint32_t word;
+    memcpy(&word, p, sizeof word);
+    if ((word & 0xc0e0) == 0x80c0) {
+        return (word & 0x1e) ? 2 : 0; /* c0 and c1 are overlong */
+    }
+    if ((word & 0xc0c0f0) == 0x8080e0) {
+        const uint32_t lead = word & 0x200f; /* e0 with a second byte below a0, or ed with one above 9f: not here */
+        return lead != 0 && lead != 0x200d ? 3 : 0;
+    }
+#else
+    (void)p;
+#endif
+    return 0;
+}
+
 const char *text_bad_utf8(const char *p, const char *end)
 {
     for (p += ascii_len(p, end); p < end; p += ascii_len(p, end)) {
         do {
-            const size_t len = sequence_len((const unsigned char *)p, (size_t)(end - p));
+            size_t len = end - p >= 4 ? common_len(p) : 0;
+            if (len == 0) {
+                len = sequence_len((const unsigned char *)p, (size_t)(end - p));
+            }
             if (len == 0) {
                 return p;
             }
