@@ -89,7 +89,7 @@ static CURLcode set_transport(struct es_transport *t, CURL *easy)
     CURLcode code = CURLE_OK;
 #define SET(option, value) code = code ? code : curl_easy_setopt(easy, option, value)
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
-    SET(CURLOPT_REDIR_PROTOCOLS_STR, "");
+    SET(CURLOPT_REDIR_PROTOCOLS_STR, "https"); /* redirects are off; an empty list is refused */
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_HTTP_VERSION,
         (long)CURL_HTTP_VERSION_1_1); /* a stream of its own: pausing one must not hold up the other */
