@@ -61,11 +61,14 @@ static int upstream_run(struct cli *cli, int argc, char **argv, struct err *err)
 {
     struct upstream_options options = {.listen = "127.0.0.1:8788", .clock = &clock_real};
     struct generator_options generator = {.rate = 45, .late = 0.0005, .start_us = TIME_NONE};
-    int64_t count = 0, seed = 1;
+    int64_t count = 0, seed = 1, connections = 0;
     int first, code;
     const struct arg args[] = {
         {"listen", 'l', ARG_STRING, &options.listen, "ADDR:PORT", "where to serve (127.0.0.1:8788)"},
         {"rate", 0, ARG_DOUBLE, &options.rate, "N", "events become available at N a second (max: all at once)"},
+        {"speed", 0, ARG_DOUBLE, &options.speed, "X", "events become available as recorded, X times as fast"},
+        {"date-of-events", 0, ARG_FLAG, &options.date_of_events, NULL, "the Date header is that of the newest event"},
+        {"connections", 0, ARG_INT, &connections, "N", "at most N connections per address (2)"},
         {"cut-after", 0, ARG_DURATION, &options.cut_after_us, "DUR",
          "cut each connection after that, without a last chunk"},
         {"faults", 0, ARG_STRING, &options.faults, "SPEC", "what goes wrong, see below"},
@@ -87,6 +90,11 @@ static int upstream_run(struct cli *cli, int argc, char **argv, struct err *err)
     if (count > ADDED_AT_ONCE_MAX)
         return cli_usage(err, "upstream: --synthetic: at most %d", ADDED_AT_ONCE_MAX);
     options.seed = generator.seed = (uint64_t)seed;
+    options.connections_per_ip = (int)(connections < 1000 ? connections : -1);
+    if (options.rate > 0) { /* their own time runs as fast as they become available */
+        generator.rate = options.rate;
+        generator.start_us = generator.start_us == TIME_NONE ? clock_wall(&clock_real) : generator.start_us;
+    }
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
@@ -113,7 +121,9 @@ const struct command command_upstream = {
     "  wikitally run --source http://127.0.0.1:8788/v2/stream/recentchange --data-dir /tmp/try\n\n"
     "Speaks the protocol of stream.wikimedia.org byte for byte: both data centres' topics, ids by timestamp, since=, "
     "Last-Event-ID,\n"
-    "Accept: application/json, cuts, at most two connections per address. --faults makes it misbehave by name; the "
-    "grammar stands\n"
-    "in wikitally(1).",
+    "Accept: application/json, cuts, at most two connections per address.\n\n"
+    "--faults NAME[:KEY=VALUE,...][;NAME...], each with at=N, every=N, chance=P, times=N or connection=N:\n"
+    "  stall(for) cut(bytes) reset hole(keep) duplicate(copies) rewind(by) oversize(bytes) bad-utf8 comments(count)\n"
+    "  error-event half-open(for) count records; 429(retry-after) 5xx(code,retry-after) 403 wrong-type redirect\n"
+    "  gzip(force) slow(rate) dateless clock(offset) cluster mirror(lag) late-ok(for) count requests.",
     upstream_run};
