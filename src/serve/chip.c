@@ -56,7 +56,7 @@ static int64_t seconds_left(const struct chip *c)
         return -1;
     int64_t now = c->lag_us[(c->count - 1) % CHIP_SAMPLES], before = c->lag_us[(c->count - have) % CHIP_SAMPLES];
     int64_t fell = before - now, over = (int64_t)(have - 1);
-    return fell <= 0 ? -1 : (int64_t)((double)now * (double)over / (double)fell / (double)US_PER_SECOND);
+    return fell <= 0 ? -1 : (int64_t)((double)now * (double)over / (double)fell);
 }
 
 /* "43 s", "12 min", "3 h 5 min", "2 d 4 h" */

@@ -23,6 +23,7 @@
 #include "serve/stream.h"
 
 #include <microhttpd.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,6 +85,13 @@ void http_suspend(struct MHD_Connection *c)
 void http_resume(struct MHD_Connection *c)
 {
     MHD_resume_connection(c);
+}
+
+bool http_is_gone(struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *i = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct pollfd p = {.fd = i ? i->connect_fd : -1, .events = POLLRDHUP};
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
 /* ---- links and their deadlines */
@@ -171,8 +179,19 @@ static struct str header(const struct exchange *x, const char *name)
 
 struct header_sum {
     size_t bytes, count, hosts, lengths, codings;
-    bool bad_name;
+    bool malformed;
 };
+
+/* No control characters but the tab. */
+static bool is_value(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            return false;
+    }
+    return true;
+}
 
 static enum MHD_Result add_header_size(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_size,
                                        const char *value, size_t value_size)
@@ -185,7 +204,7 @@ static enum MHD_Result add_header_size(void *cls, enum MHD_ValueKind kind, const
         blanks++;
     sum->bytes += name_size + 1 + blanks + value_size + 2;
     sum->count++;
-    sum->bad_name = sum->bad_name || !request_is_token(str_n(name, name_size));
+    sum->malformed = sum->malformed || !request_is_token(str_n(name, name_size)) || !is_value(str_n(value, value_size));
     sum->hosts += strcasecmp(name, "Host") == 0;
     sum->lengths += strcasecmp(name, "Content-Length") == 0;
     sum->codings += strcasecmp(name, "Transfer-Encoding") == 0;
@@ -216,8 +235,8 @@ static bool refuse_malformed(struct exchange *x, const char *method, const char 
                        HEADER_COUNT_MAX);
     else if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
         answer_problem(a, 400, "Bad request", "this server speaks HTTP/1.1");
-    else if (x->bad_target || sum.bad_name || !request_is_token(str_of(method)))
-        answer_problem(a, 400, "Bad request", "the request line or a field name is malformed");
+    else if (x->bad_target || sum.malformed || !request_is_token(str_of(method)))
+        answer_problem(a, 400, "Bad request", "the request line or a field is malformed");
     else if (!is_exact(x, &sum, method, version))
         answer_problem(
             a, 400, "Bad request",

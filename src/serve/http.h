@@ -40,5 +40,6 @@ void http_stop(struct http *h); /* NULL is fine */
 struct MHD_Connection;
 void http_suspend(struct MHD_Connection *c); /* in the loop's thread */
 void http_resume(struct MHD_Connection *c);  /* any thread, only while suspended */
+bool http_is_gone(struct MHD_Connection *c); /* any thread, only while suspended: the other side has hung up */
 
 #endif

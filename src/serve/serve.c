@@ -26,6 +26,7 @@ static void every_second(void *ctx)
 {
     struct room *room = ctx;
     struct http *http = __atomic_load_n(&room->http, __ATOMIC_ACQUIRE);
+    stream_reap(room->hub);
     if (http)
         http_sweep(http);
 }

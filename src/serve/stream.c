@@ -22,6 +22,7 @@ struct stream_client {
     uint64_t sequence; /* of the last frame taken; 0: none */
     bool resuming;     /* deltas one by one until it has the newest */
     bool suspended;
+    bool gone;       /* under lock: ends with the next read */
     struct buf text; /* what goes out before frames: hello, comments */
     size_t text_sent;
     struct frame *frame; /* under way */
@@ -210,7 +211,7 @@ ssize_t stream_client_read(struct stream_client *c, char *at, size_t size)
         return (ssize_t)n;
     }
     pthread_mutex_lock(&hub->lock);
-    bool closing = hub->closing;
+    bool closing = hub->closing || c->gone;
     if (!closing) {
         c->suspended = true;
         http_suspend(c->connection);
@@ -235,6 +236,19 @@ void stream_wake(struct stream_hub *hub)
     pthread_mutex_lock(&hub->lock);
     for (struct stream_client *c = hub->clients; c; c = c->next) {
         if (c->suspended && (hub->closing || is_due(c, now_us))) {
+            c->suspended = false;
+            http_resume(c->connection);
+        }
+    }
+    pthread_mutex_unlock(&hub->lock);
+}
+
+void stream_reap(struct stream_hub *hub)
+{
+    pthread_mutex_lock(&hub->lock);
+    for (struct stream_client *c = hub->clients; c; c = c->next) {
+        if (c->suspended && http_is_gone(c->connection)) {
+            c->gone = true;
             c->suspended = false;
             http_resume(c->connection);
         }

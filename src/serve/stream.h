@@ -35,6 +35,9 @@ ssize_t stream_client_read(struct stream_client *c, char *at, size_t size);
 bool stream_has_clients(struct stream_hub *hub, size_t channel);
 /* Any thread: resumes the clients that have something to send now. */
 void stream_wake(struct stream_hub *hub);
+/* Once a second, any thread: ends the streams whose clients have hung up. A suspended connection is not polled by the
+ * library, so a quiet stream would keep its place until the next comment. */
+void stream_reap(struct stream_hub *hub);
 /* Ends all streams, and all that come later at once. */
 void stream_close(struct stream_hub *hub);
 
