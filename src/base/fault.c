@@ -49,19 +49,28 @@ static bool failure_parse(struct str entry, struct failure *ret)
     return ret->at >= 1 && name.len > 0 && (ret->kill || str_eqz(action, "error"));
 }
 
+/* The entries point into copies, which stay reachable for the life of the process. */
+static struct str variable_copy(const char *name, char **kept)
+{
+    struct str text = str_of(getenv(name));
+    free(*kept);
+    *kept = str_dup(text);
+    return str_n(*kept, text.len);
+}
+
 static void load(void)
 {
+    static char *fault_text, *failure_text;
     fault_count = failure_count = 0;
-    struct str rest = str_of(getenv("WIKITALLY_FAULTS")); /* the copy is kept for the life of the process */
-    struct str part;
-    for (rest = str_n(str_dup(rest), rest.len); str_split(&rest, ',', &part);) {
+    struct str rest = variable_copy("WIKITALLY_FAULTS", &fault_text), part;
+    while (str_split(&rest, ',', &part)) {
         if (fault_count == ENTRIES_MAX || part.len == 0) {
             refuse("WIKITALLY_FAULTS", part);
         }
         faults[fault_count++] = part;
     }
-    rest = str_of(getenv("WIKITALLY_FAILPOINT"));
-    for (rest = str_n(str_dup(rest), rest.len); str_split(&rest, ',', &part);) {
+    rest = variable_copy("WIKITALLY_FAILPOINT", &failure_text);
+    while (str_split(&rest, ',', &part)) {
         if (failure_count == ENTRIES_MAX || !failure_parse(part, &failures[failure_count])) {
             refuse("WIKITALLY_FAILPOINT", part);
         }
