@@ -223,10 +223,10 @@ static enum err_class run_passes(struct file_source *s, bool *ret_ended, struct 
     enum err_class kept = s->feeder.failed ? ERR_NONE : feeder_commit(&s->feeder, cls ? &ignored : err);
     cls = cls ? cls : kept;
     bool limited = s->options.limit > 0 && s->offered >= s->options.limit;
-    if (!cls && (all || limited)) {
+    *ret_ended = !cls && (all || limited);
+    if (*ret_ended) {
         status_change(say_ended, NULL);
     }
-    *ret_ended = all || limited;
     return cls;
 }
 

@@ -25,7 +25,7 @@ enum { PENDING_MAX = 1 << 22, RUNS = 3, COPIES = 64, SECONDS_1Y = 31557600 };
 #define RUN_SHARE 0.37 /* of all events */
 
 struct bot_run {
-    int64_t from_us, to_us, next_us;
+    int64_t from_us, to_us, next_us; /* next_us: of its next request */
     double rate; /* events per second */
     uint16_t wiki;
     uint32_t user, title;
@@ -418,6 +418,10 @@ struct generator *generator_new(const struct generator_options *options)
     g->offsets[1] = 2014000017;
     for (size_t i = 0; i < RUNS; i++) {
         start_run(g, &g->runs[i], g->start_us);
+        if (chance(g, 0.5)) { /* under way already, as at any other moment */
+            g->runs[i].to_us = g->start_us + (int64_t)(unit(g) * (double)(g->runs[i].to_us - g->runs[i].from_us));
+            g->runs[i].next_us = g->start_us;
+        }
     }
     return g;
 }

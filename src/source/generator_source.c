@@ -106,7 +106,7 @@ static enum err_class generator_run(struct source *source, struct source_output 
         }
         cls = feed(s, g, err);
         generator_free(g);
-        *ret_ended = s->limit > 0 && s->done >= s->limit;
+        *ret_ended = !cls && s->limit > 0 && s->done >= s->limit;
     }
     feeder_fini(&s->feeder);
     return cls;
