@@ -11,7 +11,7 @@
 /* "http://user:password@host" -> "http://user:***@host": a proxy's URL may carry one. */
 static void add_masked_url(struct buf *out, struct str url)
 {
-    const char *scheme = url.len ? memmem(url.ptr, url.len, "://", 3) : NULL;
+    const char *scheme = url.ptr ? memmem(url.ptr, url.len, "://", 3) : NULL;
     const char *at = scheme ? memrchr(url.ptr, '@', url.len) : NULL;
     const char *colon = at ? memchr(scheme + 3, ':', (size_t)(at - scheme) - 3) : NULL;
     if (!colon) {

@@ -263,9 +263,12 @@ void option_defaults(const struct option *table, size_t count, void *base)
         const struct option *o = &table[i];
         struct err err = {0};
         bool text = o->type == OPTION_STRING || o->type == OPTION_PATH || o->type == OPTION_LIST;
-        if ((o->initial || text) && option_set(o, base, str_of(o->initial ? o->initial : ""), &err)) {
-            fprintf(stderr, "wikitally: the default of %s: %s\n", o->key, err.text);
-            ensure(!"a default that its own row refuses");
+        if (o->initial || text) {
+            bool row_takes_its_default = !option_set(o, base, str_of(o->initial ? o->initial : ""), &err);
+            if (!row_takes_its_default) {
+                fprintf(stderr, "wikitally: the default of %s: %s\n", o->key, err.text);
+            }
+            ensure(row_takes_its_default);
         }
     }
 }
