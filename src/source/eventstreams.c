@@ -34,6 +34,17 @@ static void take_date(struct es_connection *c, struct str value)
     }
 }
 
+static void judge_head(struct es_connection *c)
+{
+    if (!c->judged) {
+        c->judged = true;
+        if (c->base.opened_mono_us == TIME_NONE) {
+            c->base.opened_mono_us = clock_mono(c->transport->clock);
+        }
+        c->refused = !es_is_stream(c->easy);
+    }
+}
+
 static size_t on_header(char *data, size_t size, size_t count, void *ctx)
 {
     struct es_connection *c = ctx;
@@ -45,19 +56,14 @@ static size_t on_header(char *data, size_t size, size_t count, void *ctx)
     }
     if (line.len > 5 && strncasecmp(line.ptr, "date:", 5) == 0) {
         take_date(c, str_trim(str_n(line.ptr + 5, line.len - 5)));
+    } else if (line.len == 0) {
+        long status = 0;
+        curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+        if (status >= 200) { /* not 100 Continue */
+            judge_head(c);
+        }
     }
     return size * count;
-}
-
-static void judge_head(struct es_connection *c)
-{
-    if (!c->judged) {
-        c->judged = true;
-        if (c->base.opened_mono_us == TIME_NONE) {
-            c->base.opened_mono_us = clock_mono(c->transport->clock);
-        }
-        c->refused = !es_is_stream(c->easy);
-    }
 }
 
 static size_t on_body(char *data, size_t size, size_t count, void *ctx)
@@ -132,7 +138,7 @@ static void cut(struct es_connection *c, const char *label, const char *reason, 
     AUTO(buf) struct buf printable = {0};
     buf_add_printable(&printable, detail, 80);
     c->base.cut_label = label;
-    snprintf(c->base.cut_reason, sizeof(c->base.cut_reason), "%s%.*s", reason, STR_ARG(buf_str(&printable)));
+    snprintf(c->base.cut_reason, sizeof(c->base.cut_reason), "%.100s%.*s", reason, STR_ARG(buf_str(&printable)));
 }
 
 static void cut_by_result(struct es_connection *c)
@@ -144,7 +150,7 @@ static void cut_by_result(struct es_connection *c)
         break;
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
-        cut(c, "cut", "connection lost", STR(""));
+        cut(c, "cut", "connection lost: ", str_of(c->curl_text));
         break;
     default:
         cut(c, "error", c->curl_text[0] ? c->curl_text : curl_easy_strerror(c->result), STR(""));

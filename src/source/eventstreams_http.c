@@ -268,11 +268,11 @@ enum err_class es_failure(struct es_connection *c, struct err *err)
     case CURLE_SSL_CACERT_BADFILE:
         return err_set(err, ERR_FATAL, EXIT_CONFIG, "source.ca_file: \"%s\" cannot be used (%s)",
                        c->transport->ca_file ? c->transport->ca_file : "", text);
-    case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_URL_MALFORMAT:
+        return err_set(err, ERR_FATAL, EXIT_CONFIG, "\"%s\" cannot be asked: %s", url, text);
     case CURLE_COULDNT_RESOLVE_PROXY:
-        return err_set(err, c->result == CURLE_COULDNT_RESOLVE_PROXY ? ERR_RETRY : ERR_FATAL, EXIT_CONFIG,
-                       "\"%s\" cannot be asked: %s", url, text);
+        return err_set(err, ERR_RETRY, EXIT_UNAVAILABLE, "the name of the proxy before \"%s\" cannot be resolved (%s)",
+                       url, text);
     case CURLE_COULDNT_RESOLVE_HOST:
         return err_set(err, ERR_RETRY, EXIT_UNAVAILABLE, "\"%s\": its name cannot be resolved (%s)", url, text);
     default:
