@@ -39,8 +39,8 @@ int64_t lane_next(const struct lane *l); /* next offset it wants: feed() it the 
 int64_t
 lane_position(const struct lane *l); /* what is committed; while next < position it is rebuilding and may not commit */
 /* Records must come in order; a jump is a hole (R10). A record before lane_next() is skipped. ERR_FATAL: a sum beyond
- * 64 bits, task key bound. *ret_dead: DEAD_NONE, or why this record is dead for this aggregation and new (>= position):
- * the task writes one dead letter per record. */
+ * 64 bits; the lane is of no use then, for a record may be counted in half of its windows. *ret_dead: DEAD_NONE, or why
+ * this record is dead for this aggregation and new (>= position): the task writes one dead letter per record. */
 enum err_class lane_feed(struct lane *l, const struct decoded *d, enum dead_reason *ret_dead, struct err *err);
 
 bool lane_dirty(const struct lane *l); /* anything that a commit would carry */
@@ -57,7 +57,8 @@ struct lane_state {
     int64_t stream_us, watermark_us; /* TIME_NONE before the first */
     int64_t open_windows, keys;      /* windows that may still change; keys in all of them */
     int64_t position, next, replay_from;
-    int64_t bytes; /* of memory that windows hold, about */
+    int64_t arrival_us; /* highest so far, or TIME_NONE */
+    int64_t bytes;      /* of memory that windows hold, about */
     /* Of records fed at or after the position that lane_new was given. pairs: (record, window). */
     int64_t late, amended, pairs_counted, pairs_late, other;
 };

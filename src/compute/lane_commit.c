@@ -252,6 +252,7 @@ void lane_state(const struct lane *l, struct lane_state *ret_state)
                                      .position = l->position,
                                      .next = l->next,
                                      .replay_from = oldest == NULL ? l->next : oldest->first,
+                                     .arrival_us = l->arrival_us,
                                      .bytes = bytes_held(l),
                                      .late = l->late,
                                      .amended = l->amended,

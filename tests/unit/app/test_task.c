@@ -283,6 +283,32 @@ static void R15_another_journal_is_refused_unless_adopted(void **state)
     desk_close(&d);
 }
 
+/* A new aggregation over a journal whose head is gone must not show windows whose first records went with it. */
+static void R15_a_new_aggregation_begins_at_the_head(void **state)
+{
+    (void)state;
+    struct desk d;
+    int64_t keep[1], removed = 0;
+    desk_open(&d);
+    desk_start(&d);
+    edit(&d, 1000, "a");
+    edit(&d, 5000, "a");
+    edit(&d, 5170, "a");
+    read_all(&d);
+    commit(&d);
+    task_keep(d.task, keep, 1);
+    struct journal_retention retention = {.max_age_us = 1000 * S, .newest_arrival_us = 5170 * S, .keep = keep};
+    assert_int_equal(journal_retain(d.journal, &retention, &removed, &d.err), ERR_NONE);
+    assert_int_equal(removed, 1);
+    d.options.aggregation_count = 2;
+    desk_start(&d);
+    read_all(&d);
+    commit(&d);
+    assert_int_equal(sums(&d, "users").counted, 3); /* untouched by what is gone */
+    assert_int_equal(sums(&d, "times").counted, 1); /* 5,000 s arrived first: windows from 5,100 s on */
+    desk_close(&d);
+}
+
 static void R11_an_older_owner_is_refused(void **state)
 {
     (void)state;
@@ -402,6 +428,7 @@ int main(void)
         cmocka_unit_test(R13_retention_keeps_what_a_restart_reads),
         cmocka_unit_test(R15_a_changed_definition_is_refused_and_named),
         cmocka_unit_test(R15_another_journal_is_refused_unless_adopted),
+        cmocka_unit_test(R15_a_new_aggregation_begins_at_the_head),
         cmocka_unit_test(R11_an_older_owner_is_refused),
         cmocka_unit_test(R2_one_dead_letter_a_record),
         cmocka_unit_test(R9_keys_of_the_whole_task_are_bounded),
