@@ -52,6 +52,6 @@ const struct result_schema *aggregation_schema(const struct aggregation *a);
 const struct aggregation_options *aggregation_options(const struct aggregation *a); /* own copies of all texts */
 /* What differs between two definition texts, on one line: "size: 60s -> 2m; key: ..." (R15). */
 void definition_diff(struct str from, struct str to, struct buf *out);
-size_t aggregation_time_field(const struct aggregation *a);                         /* index in the set */
+size_t aggregation_time_field(const struct aggregation *a); /* index in the set */
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * sketch.h - the two measures that need more than a number: distinct and top (R9). Front header of this room, because
- * readers merge stored sketches of several partitions with it. One owner, no threads.
+ * sketch.h - the two measures that need more than a number: distinct and top (R9). What is stored can be merged, so
+ * that a reader can add up several partitions. Private to this room until one does. One owner, no threads.
  *
  * distinct: up to DISTINCT_EXACT values it holds their 64-bit hashes (XXH3, seeded by the journal's seed), so the count
  * is exact but for a collision: below 3e-14 for 1,024 values. Beyond that it is a HyperLogLog of 4,096 registers: a
