@@ -198,7 +198,7 @@ static void R4_notes_come_back_the_same(void **state)
 {
     (void)state;
     uint64_t seed = hash_random_seed();
-    print_message("seed %llu\n", (unsigned long long)seed);
+    print_message("# seed %llu\n", (unsigned long long)seed);
     struct rng rng;
     rng_init(&rng, seed);
     for (int round = 0; round < 30; round++) {
@@ -236,7 +236,7 @@ static void R4_random_against_a_set(void **state)
 {
     (void)state;
     uint64_t seed = hash_random_seed();
-    print_message("seed %llu\n", (unsigned long long)seed);
+    print_message("# seed %llu\n", (unsigned long long)seed);
     struct rng rng;
     rng_init(&rng, seed);
     for (int round = 0; round < 200; round++) {

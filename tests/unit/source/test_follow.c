@@ -397,6 +397,29 @@ static void R7_no_tick_if_the_last_record_did_not_come_again(void **state)
     fixture_fini(&f);
 }
 
+/* The last record was filtered and had been produced twice: its second copy is no news, the silence is proven. */
+static void R3_again_filtered_copy_of_the_last_is_nothing_new(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    f.options.filter = "wiki:other OR timestamp:..1700000005";
+    run_once(&f, (struct step[]){{STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_RECORD, 5000, 1, "eqiad"},
+                                 {STEP_RECORD, 6000, 2, "eqiad"}, /* filtered */
+                                 {STEP_RECORD, 6000, 2, "eqiad"},
+                                 {STEP_SILENCE, 36000, 0, NULL},
+                                 {STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_RECORD, 5000, 1, "eqiad"},
+                                 {STEP_RECORD, 6000, 2, "eqiad"},
+                                 {STEP_RECORD, 6000, 2, "eqiad"},
+                                 {STEP_SILENCE, 66000, 0, NULL},
+                                 {STEP_END, 0, 0, NULL}});
+    assert_int_equal(f.journal->sums[TALLY_EVENT][SOURCE_FILTERED], 4);
+    assert_int_equal(ticks_after(&f, 30000), 1);
+    fixture_fini(&f);
+}
+
 static void R7_no_tick_beyond_a_missing_canary(void **state)
 {
     (void)state;
@@ -487,6 +510,7 @@ int main(void)
         cmocka_unit_test(R5_arrival_is_the_servers_and_never_falls),
         cmocka_unit_test(R7_tick_after_proven_silence),
         cmocka_unit_test(R7_no_tick_if_the_last_record_did_not_come_again),
+        cmocka_unit_test(R3_again_filtered_copy_of_the_last_is_nothing_new),
         cmocka_unit_test(R7_no_tick_beyond_a_missing_canary),
         cmocka_unit_test(R3_far_behind_two_connections_merged_by_time),
         cmocka_unit_test(R13_stops_within_a_second_while_waiting),

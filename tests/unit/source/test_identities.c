@@ -99,7 +99,7 @@ static void R3_random_against_the_definition(void **state)
         int64_t since, number;
     } names[NAMES];
     uint64_t seed = hash_random_seed();
-    print_message("seed %llu\n", (unsigned long long)seed);
+    print_message("# seed %llu\n", (unsigned long long)seed);
     struct rng rng;
     rng_init(&rng, seed);
     struct identities *t = identities_new(100000, 40, horizon);
