@@ -396,9 +396,10 @@ static bool send_head(struct stream *s, const struct request *r, const struct mi
              s->json ? "application/json" : "text/event-stream", r->has_accept ? "; charset=utf-8" : "");
     buf_addz(&s->out, s->gzip ? "Content-Encoding: gzip\r\n" : "");
     buf_addz(&s->out, s->chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n");
-    if (late_us > 0 && (!flush(s) || !linger(s, late_us))) {
+    if (!connection_send(s->connection, buf_str(&s->out)) || !linger(s, late_us)) {
         return false;
     }
+    buf_clear(&s->out);
     emit(s, s->json ? STR("\n") : STR(":ok\n\n"));
     return flush(s);
 }

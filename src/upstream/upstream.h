@@ -29,7 +29,7 @@
  *   comments     count (1000)               that many comment lines come before the record
  *   error-event                             `event: error`, then the end
  *   gzip         force (no)                 the answer is compressed if the client takes it; force=yes: always
- *   slow         rate (1000)                at most that many bytes a second on the connection
+ *   slow         rate (1000)                at most that many bytes of the body a second
  *   half-open    for (0: for ever)          nothing more is sent, and the client's going is not noticed
  *   dateless                                no Date header
  *   clock        offset (0)                 the Date header is that much off; may be negative
