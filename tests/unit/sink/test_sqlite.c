@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What only results.db does: what a person sees with SQL, exit codes, kill -9 around commits, disks that fail.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/fault.h"
+#include "sink/results.h"
+
+#include "../../contract/fail_vfs.h"
+#include "../../contract/store_dir.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#define MINUTE US_PER_MINUTE
+static const int64_t day = (int64_t)1600000020 * 1000000; /* 2020-09-13 12:27:00 */
+
+static const struct column key = {"user_name", "user", COLUMN_TEXT, false};
+static const struct column measure = {"edit_count", "count", COLUMN_INT, false};
+static const struct result_schema edits = {"user_edit_counts", &key, 1, &measure, 1, 60000000, 60000000, "d", 7};
+static const struct result_schema *const schemas[] = {&edits};
+
+struct place {
+    struct store_dir dir;
+    char file[160];
+};
+
+static int set_up(void **state)
+{
+    struct place *p = xcalloc(1, sizeof *p);
+    store_dir_init(&p->dir);
+    snprintf(p->file, sizeof p->file, "%s/results.db", p->dir.path);
+    *state = p;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct place *p = *state;
+    if (fail_vfs.real != NULL) {
+        fail_vfs_plan(FAIL_NOTHING, 0, 0, false);
+    }
+    store_dir_fini(&p->dir);
+    free(p);
+    return 0;
+}
+
+static enum err_class open_as(struct place *p, const char *task, struct sink **ret_sink, struct err *e)
+{
+    struct sink_options o = {.directory = p->dir.path, .task = task, .clock = &p->dir.clock.base};
+    enum err_class c = sink_open_sqlite(&o, ret_sink, e);
+    if (!c && (c = (*ret_sink)->ops->prepare(*ret_sink, schemas, 1, e)) != ERR_NONE) {
+        (*ret_sink)->ops->close(*ret_sink);
+        *ret_sink = NULL;
+    }
+    return c;
+}
+
+static struct sink *open_ok(struct place *p)
+{
+    struct err e = {0};
+    struct sink *s = NULL;
+    assert_ok(open_as(p, "results", &s, &e), e);
+    struct generation g = {.definition = STR("d"), .journal_id = STR("j"), .base = -1, .first_window_us = WINDOW_ALL};
+    assert_ok(s->ops->begin(s, 0, &g, true, &e), e);
+    return s;
+}
+
+enum { ROWS = 50 };
+
+/* All rows of one window get the same count: the commit's version. So a half commit would show. */
+static enum err_class commit(struct sink *s, int64_t version, int64_t start_us, struct err *e)
+{
+    struct cell keys[ROWS], counts[ROWS];
+    struct result_row rows[ROWS];
+    char texts[ROWS][32];
+    for (int i = 0; i < ROWS; i++) {
+        snprintf(texts[i], sizeof texts[i], "[\"user %d\"]", i);
+        keys[i] = (struct cell){CELL_TEXT, 0, str_n(texts[i] + 2, strlen(texts[i]) - 4)};
+        counts[i] = (struct cell){CELL_INT, version + 1, {0}};
+        rows[i] = (struct result_row){.window_start_us = start_us,
+                                      .window_end_us = start_us + MINUTE,
+                                      .key = str_of(texts[i]),
+                                      .keys = &keys[i],
+                                      .measures = &counts[i],
+                                      .revision = version,
+                                      .closed_by = -1};
+    }
+    struct tally_row tally = {TALLY_EVENT, day / MINUTE, TASK_COUNTED, 1};
+    struct dead_letter dead = {.stage = "results", .reason = "syntax", .bytes = STR("{")};
+    struct lane_commit lane = {.old_version = version,
+                               .line = {.position = version + 1, .arrival_us = day, .now = {day, true, {0}}},
+                               .rows = rows,
+                               .row_count = ROWS,
+                               .tally = &tally,
+                               .tally_count = 1};
+    struct task_commit c = {.lanes = &lane, .lane_count = 1, .dead = &dead, .dead_count = 1, .wall_us = day};
+    return s->ops->commit(s, &c, e);
+}
+
+/* The first row of a query from outside, columns joined by "|". */
+static void assert_sql(struct place *p, const char *text, const char *expected)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *st = NULL;
+    AUTO(buf) struct buf b = {0};
+    assert_int_equal(sqlite3_open_v2(p->file, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    if (sqlite3_prepare_v2(db, text, -1, &st, NULL) != SQLITE_OK) {
+        fail_msg("%s: %s", text, sqlite3_errmsg(db));
+    }
+    if (sqlite3_step(st) == SQLITE_ROW) {
+        for (int i = 0; i < sqlite3_column_count(st); i++) {
+            const unsigned char *value = sqlite3_column_text(st, i);
+            buf_addf(&b, "%s%s", i ? "|" : "", value ? (const char *)value : "NULL");
+        }
+    }
+    sqlite3_finalize(st);
+    sqlite3_close(db);
+    assert_string_equal(b.ptr ? b.ptr : "", expected);
+}
+
+static void what_a_person_sees(void **state)
+{
+    struct place *p = *state;
+    struct err e = {0};
+    struct sink *s = open_ok(p);
+    assert_ok(commit(s, 0, day, &e), e);
+    assert_ok(commit(s, 1, day, &e), e);
+    assert_sql(p, "SELECT * FROM user_edit_counts WHERE user_name = 'user 7'",
+               "2020-09-13 12:27:00|2020-09-13 12:28:00|user 7|2|2020-09-13 12:27:00|0|0|1|NULL|0|0|[\"user 7\"]|0");
+    assert_sql(p, "SELECT group_concat(name) FROM pragma_table_info('user_edit_counts')",
+               "window_start,window_end,user_name,edit_count,created_at,partition,final,revision,closed_by,epoch,"
+               "generation,key,torn");
+    assert_sql(
+        p, "SELECT count(*), sum(edit_count) FROM user_edit_counts WHERE window_start >= datetime('2020-09-13 12:00')",
+        "50|100");
+    assert_sql(p, "SELECT count(*) FROM recent_user_activity", "0"); /* 24 hours are over */
+    int64_t now = clock_wall(&clock_real) / MINUTE * MINUTE;
+    assert_ok(commit(s, 2, now, &e), e);
+    assert_ok(commit(s, 3, now - MINUTE, &e), e);
+    assert_sql(p, "SELECT count(*), max(total_edits), max(active_windows) FROM recent_user_activity", "50|7|2");
+    assert_sql(p, "SELECT count(*) FROM top_contributors_hourly", "50");
+    assert_sql(p, "PRAGMA quick_check", "ok");
+    assert_sql(p, "PRAGMA journal_mode", "wal");
+    s->ops->close(s);
+}
+
+static void exit_codes(void **state)
+{
+    struct place *p = *state;
+    struct err e = {0};
+    struct sink *s = NULL;
+    struct results *r = NULL;
+    assert_error(results_open(p->dir.path, &r, &e), e, ERR_REJECT, EXIT_NOINPUT);
+    s = open_ok(p);
+    assert_ok(commit(s, 0, day, &e), e);
+    s->ops->close(s);
+    assert_error(open_as(p, "another", &s, &e), e, ERR_REJECT, EXIT_CONFIG); /* its aggregation belongs to "results" */
+    assert_sql(p, "PRAGMA user_version = 2", "");
+    assert_error(open_as(p, "results", &s, &e), e, ERR_FATAL, EXIT_TOO_NEW);
+    assert_error(results_open(p->dir.path, &r, &e), e, ERR_FATAL, EXIT_TOO_NEW);
+    assert_sql(p, "PRAGMA user_version = 1", "");
+    assert_sql(p, "PRAGMA application_id = 1", "");
+    assert_error(open_as(p, "results", &s, &e), e, ERR_REJECT, EXIT_CONFIG);
+    assert_sql(p, "PRAGMA application_id = 2002021458", "");
+    FILE *f = fopen(p->file, "r+b");
+    fseek(f, 8192 * 2 - 3000, SEEK_SET);
+    for (int i = 0; i < 3000; i++) {
+        fputc(0xa5, f);
+    }
+    fclose(f);
+    assert_error(open_as(p, "results", &s, &e), e, ERR_FATAL, EXIT_DATA);
+}
+
+/* ---- kill -9 */
+
+/* What is stored is one whole commit: every row of the window, the line, the ledger, the dead letters say the same. */
+static int64_t assert_whole(struct place *p)
+{
+    struct err e = {0};
+    struct sink *s = open_ok(p);
+    struct arena arena = {0};
+    struct task_line line = {0};
+    bool found = false;
+    char expected[64];
+    assert_ok(s->ops->line(s, 0, 0, 0, &arena, &line, &found, &e), e);
+    s->ops->close(s);
+    arena_fini(&arena);
+    int64_t v = found ? line.version : 0;
+    assert_int_equal(line.position, v);
+    snprintf(expected, sizeof expected, "%lld|%lld|%lld", v ? (long long)ROWS : 0, (long long)v, (long long)v);
+    assert_sql(p,
+               "SELECT (SELECT count(*) FROM user_edit_counts WHERE edit_count = (SELECT version FROM wt_lines)),"
+               " (SELECT coalesce(sum(count), 0) FROM wt_ledger), (SELECT count(*) FROM wt_dead_letters)",
+               expected);
+    return v;
+}
+
+static void R11_kill_leaves_all_or_nothing(void **state)
+{
+    struct place *p = *state;
+#ifdef WIKITALLY_FAULTS
+    static const struct {
+        const char *plan;
+        int64_t stored;
+    } cases[] = {{"results.before_commit:kill@3", 0}, {"results.after_commit:kill@3", 1}};
+    int64_t version = 0;
+    for (int round = 0; round < 10; round++) {
+        pid_t child = fork();
+        if (child == 0) {
+            struct err e = {0};
+            struct sink *s = NULL;
+            unsetenv("WIKITALLY_FAILPOINT");
+            fault_reload();
+            if (open_as(p, "results", &s, &e)) {
+                _exit(1);
+            }
+            struct generation g = {
+                .definition = STR("d"), .journal_id = STR("j"), .base = -1, .first_window_us = WINDOW_ALL};
+            (void)s->ops->begin(s, 0, &g, true, &e);
+            setenv("WIKITALLY_FAILPOINT", cases[round % 2].plan, 1);
+            fault_reload();
+            for (int64_t v = version;; v++) {
+                if (commit(s, v, day, &e)) {
+                    _exit(1);
+                }
+            }
+        }
+        int status = 0;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        int64_t now = assert_whole(p);
+        assert_int_equal(now, version + 2 + cases[round % 2].stored);
+        version = now;
+    }
+#else
+    (void)p;
+    skip();
+#endif
+}
+
+/* At any moment, from outside. */
+static void R11_kill_at_any_time(void **state)
+{
+    struct place *p = *state;
+    int64_t version = 0;
+    assert_int_equal(assert_whole(p), 0); /* makes the file */
+    for (int round = 0; round < 15; round++) {
+        int told[2];
+        assert_int_equal(pipe(told), 0);
+        pid_t child = fork();
+        if (child == 0) {
+            struct err e = {0};
+            struct sink *s = NULL;
+            alarm(60);
+            if (open_as(p, "results", &s, &e)) {
+                _exit(1);
+            }
+            for (int64_t v = version; !commit(s, v, day, &e);) {
+                v++;
+                if (write(told[1], &v, sizeof v) != sizeof v) {
+                    break;
+                }
+            }
+            _exit(1);
+        }
+        int64_t acknowledged = version;
+        close(told[1]);
+        for (int i = 0; i <= round; i++) {
+            assert_int_equal(read(told[0], &acknowledged, sizeof acknowledged), sizeof acknowledged);
+        }
+        usleep((useconds_t)(round * 137));
+        kill(child, SIGKILL);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+        while (read(told[0], &acknowledged, sizeof acknowledged) == sizeof acknowledged) {
+        }
+        close(told[0]);
+        version = assert_whole(p);
+        assert_true(version == acknowledged || version == acknowledged + 1);
+    }
+}
+
+/* ---- a disk that fails */
+
+static bool fail_once(struct place *p, enum fail_call call, int at, int code)
+{
+    struct err e = {0};
+    struct sink *s = open_ok(p);
+    int64_t acknowledged = 0;
+    enum err_class c = ERR_NONE;
+    fail_vfs_plan(call, at, code, false);
+    for (int64_t v = 0; v < 6 && !c; v++) {
+        c = commit(s, v, day, &e);
+        acknowledged += !c;
+    }
+    bool happened = fail_vfs.happened;
+    if (happened && code == SQLITE_FULL) {
+        assert_error(c, e, ERR_RETRY, EXIT_IOERR);
+        assert_ok(commit(s, acknowledged, day, &e), e); /* the same commit again */
+        acknowledged++;
+    } else if (happened) {
+        assert_error(c, e, ERR_FATAL, EXIT_IOERR);
+        assert_int_equal(commit(s, acknowledged, day, &e), ERR_FATAL);
+        assert_int_equal(commit(s, acknowledged, day, &e), ERR_FATAL);
+    }
+    fail_vfs_plan(FAIL_NOTHING, 0, 0, false);
+    s->ops->close(s);
+    int64_t v = assert_whole(p);
+    assert_true(v == acknowledged || v == acknowledged + 1);
+    return happened;
+}
+
+static void C_S3_failed_fsync_or_write_stops_writing(void **state)
+{
+    struct place *p = *state;
+    static const struct {
+        enum fail_call call;
+        int code;
+    } faults[] = {{FAIL_SYNC, SQLITE_IOERR_FSYNC}, {FAIL_WRITE, SQLITE_IOERR_WRITE}, {FAIL_WRITE, SQLITE_FULL}};
+    fail_vfs_plan(FAIL_NOTHING, 0, 0, false);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        int at = 1;
+        for (bool more = true; more; at += 1 + (at > 8) * 7) {
+            store_dir_fini(&p->dir);
+            store_dir_init(&p->dir);
+            snprintf(p->file, sizeof p->file, "%s/results.db", p->dir.path);
+            more = fail_once(p, faults[i].call, at, faults[i].code);
+        }
+        assert_true(at > 4);
+    }
+}
+
+static void reading_while_writing(void **state)
+{
+    struct place *p = *state;
+    struct err e = {0};
+    struct sink *s = open_ok(p);
+    struct results *r = NULL;
+    struct arena arena = {0};
+    const struct stored_aggregation *list;
+    size_t count = 0;
+    assert_ok(results_open(p->dir.path, &r, &e), e);
+    assert_ok(commit(s, 0, day, &e), e);
+    assert_ok(results_aggregations(r, &arena, &list, &count, &e), e);
+    assert_int_equal(count, 1);
+    for (int64_t v = 1; v < 20; v++) {
+        assert_ok(commit(s, v, day, &e), e);
+    }
+    s->ops->close(s); /* the writer goes first */
+    assert_ok(results_aggregations(r, &arena, &list, &count, &e), e);
+    results_close(r);
+    arena_fini(&arena);
+}
+
+#define PLACE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PLACE(what_a_person_sees),
+        PLACE(exit_codes),
+        PLACE(R11_kill_leaves_all_or_nothing),
+        PLACE(R11_kill_at_any_time),
+        PLACE(C_S3_failed_fsync_or_write_stops_writing),
+        PLACE(reading_while_writing),
+    };
+    return cmocka_run_group_tests_name("sink sqlite", tests, NULL, NULL);
+}
