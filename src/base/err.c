@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 enum { RAW_MAX = 1024 };
+_Static_assert(RAW_MAX > 2 * sizeof((struct err *)0)->text, "see raw_length");
 
 /* Copies raw to text, made printable, cut at a whole character. */
 static void text_set(char *text, size_t size, const char *raw, size_t raw_len)
@@ -31,22 +32,10 @@ static void text_set(char *text, size_t size, const char *raw, size_t raw_len)
     text[len] = '\0';
 }
 
-/* What vsnprintf left in raw[RAW_MAX], without a character that the cut went through. */
-static size_t raw_length(const char *raw, int printed)
+/* What vsnprintf left in raw[RAW_MAX]. A cut there is never seen: the text is cut earlier, at less than half of it. */
+static size_t raw_length(int printed)
 {
-    if (printed < 0) {
-        return 0;
-    }
-    if (printed < RAW_MAX) {
-        return (size_t)printed;
-    }
-    size_t len = RAW_MAX - 1;
-    size_t back = 0;
-    while (back < 3 && len > 0 && ((unsigned char)raw[len - 1] & 0xc0) == 0x80) {
-        len--;
-        back++;
-    }
-    return len > 0 && (unsigned char)raw[len - 1] >= 0xc0 ? len - 1 : len;
+    return printed < 0 ? 0 : printed < RAW_MAX ? (size_t)printed : RAW_MAX - 1;
 }
 
 enum err_class err_set(struct err *err, enum err_class cls, int code, const char *format, ...)
@@ -61,7 +50,7 @@ enum err_class err_set(struct err *err, enum err_class cls, int code, const char
     va_end(args);
     err->cls = cls;
     err->code = code;
-    text_set(err->text, sizeof err->text, raw, raw_length(raw, printed));
+    text_set(err->text, sizeof err->text, raw, raw_length(printed));
     return cls;
 }
 
@@ -94,7 +83,7 @@ enum err_class err_errno(struct err *err, enum err_class cls, int code, int errn
     va_start(args, format);
     int printed = vsnprintf(raw, sizeof raw, format, args);
     va_end(args);
-    size_t len = raw_length(raw, printed);
+    size_t len = raw_length(printed);
     char reason_space[128];
     const char *reason = strerror_r(errnum, reason_space, sizeof reason_space);
     printed = snprintf(raw + len, sizeof raw - len, ": %s", reason);
@@ -118,7 +107,7 @@ enum err_class err_prefix(struct err *err, const char *format, ...)
     va_start(args, format);
     int printed = vsnprintf(raw, sizeof raw, format, args);
     va_end(args);
-    size_t len = raw_length(raw, printed);
+    size_t len = raw_length(printed);
     char old[sizeof err->text];
     memcpy(old, err->text, sizeof old);
     text_set(err->text, sizeof err->text, raw, len);

@@ -109,8 +109,8 @@ static void rows_are_matched_as_a_whole(void **state)
     assert_int_equal(run(ONE("bots", "      - at: 12:00:05\n"
                                      "      - event: {bot: true}\n"
                                      "      - event: {bot: false}\n"
-                                     "      - expect: [{count: 1}, {bot: \"true\", count: 1}]\n"
-                                     "      - expect: [{bot: \"true\"}, {count: 1}]\n"),
+                                     "      - expect: [{count: 1}, {bot: \"false\", count: 1}]\n"
+                                     "      - expect: [{bot: \"false\"}, {count: 1}]\n"),
                          NULL),
                      0);
 }

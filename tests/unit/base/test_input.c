@@ -349,6 +349,63 @@ static void pipes(void **state)
     }
 }
 
+/* Two blocks of 100,000 bytes, flushed but not ended: few bytes, all of which the unpacker swallows before it has given
+ * out what they stand for. */
+static void add_flushed(struct buf *out, bool zstd, const char *block)
+{
+    char *at = buf_reserve(out, 10000);
+    if (zstd) {
+        ZSTD_CCtx *c = ZSTD_createCCtx();
+        ZSTD_outBuffer to = {.dst = at, .size = 10000};
+        for (int i = 0; i < 2; i++) {
+            ZSTD_inBuffer from = {.src = block, .size = 100000};
+            assert_int_equal(ZSTD_compressStream2(c, &to, &from, ZSTD_e_flush), 0);
+        }
+        out->len += to.pos;
+        ZSTD_freeCCtx(c);
+        return;
+    }
+    z_stream z = {.next_out = (unsigned char *)at, .avail_out = 10000};
+    assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    for (int i = 0; i < 2; i++) {
+        z.next_in = (unsigned char *)(uintptr_t)block;
+        z.avail_in = 100000;
+        assert_int_equal(deflate(&z, Z_SYNC_FLUSH), Z_OK);
+    }
+    out->len += 10000 - z.avail_out;
+    deflateEnd(&z);
+}
+
+/* What was sent is given out, although the pipe stays open and says nothing: nobody waits for bytes he does not need.
+ */
+static void an_open_pipe_holds_nothing_back(void **state)
+{
+    (void)state;
+    static char block[100000];
+    memset(block, 'x', sizeof block);
+    for (int zstd = 0; zstd < 2; zstd++) {
+        int ends[2];
+        AUTO(buf) struct buf packed = {0};
+        add_flushed(&packed, zstd, block);
+        assert_int_equal(pipe2(ends, O_NONBLOCK), 0); /* waiting becomes an error */
+        assert_int_equal(write(ends[1], packed.ptr, packed.len), packed.len);
+        struct input *in;
+        struct err err = {0};
+        struct str bytes;
+        size_t got = 0;
+        assert_int_equal(input_open_fd(ends[0], "a pipe", &in, &err), ERR_NONE);
+        while (got < 2 * sizeof block) {
+            if (input_bytes(in, &bytes, &err)) {
+                fail_msg("zstd %d, after %zu bytes: %s", zstd, got, err.text);
+            }
+            got += bytes.len;
+        }
+        assert_int_equal(got, 2 * sizeof block);
+        close(ends[1]);
+        input_close(in);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,6 +416,7 @@ int main(void)
         cmocka_unit_test(long_lines_are_skipped),
         cmocka_unit_test(files_that_are_not),
         cmocka_unit_test(pipes),
+        cmocka_unit_test(an_open_pipe_holds_nothing_back),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
 }

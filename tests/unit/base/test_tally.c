@@ -152,6 +152,8 @@ static void R12_fold_as_the_model(void **state)
     for (int round = 0; round < 200; round++) {
         AUTO(tally) struct tally t = {0}, whole = {0};
         int64_t clock = 400 * US_PER_DAY;
+        tally_add(&t, TALLY_ARRIVAL, TALLY_NO_TIME, 1, 3); /* what is no minute stays what it is */
+        tally_add(&t, TALLY_ARRIVAL, TALLY_AHEAD, 1, 4);
         for (int i = 0; i < 200; i++) {
             clock += (int64_t)rng_below(&rng, (uint64_t)US_PER_DAY);
             int64_t time = clock - (int64_t)rng_below(&rng, (uint64_t)(2 * fold_us));
@@ -169,6 +171,8 @@ static void R12_fold_as_the_model(void **state)
         }
         assert_int_equal(sum_of(&t, TALLY_EVENT, TALLY_OLDER, -1), older);
         assert_int_equal(sum_of(&t, TALLY_EVENT, INT64_MIN + 7, -1), 200);
+        assert_int_equal(sum_of(&t, TALLY_ARRIVAL, TALLY_NO_TIME, 1), 3);
+        assert_int_equal(sum_of(&t, TALLY_ARRIVAL, TALLY_AHEAD, 1), 4);
         tally_fold(&t, TIME_NONE);
         assert_int_equal(sum_of(&t, TALLY_EVENT, INT64_MIN + 7, -1), 200);
     }
