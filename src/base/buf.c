@@ -173,19 +173,19 @@ static size_t plain_step(const unsigned char *p, size_t left, bool html)
 
 static size_t plain_run(struct str s, bool html)
 {
+    const unsigned char *p = (const unsigned char *)s.ptr;
     size_t at = 0;
     for (;;) {
         while (s.len - at >= 8 && word_is_plain(word_load(s.ptr + at), html)) {
             at += 8;
         }
-        if (at == s.len) {
-            return at;
-        }
-        size_t step = plain_step((const unsigned char *)s.ptr + at, s.len - at, html);
-        if (step == 0) {
-            return at;
-        }
-        at += step;
+        do { /* other scripts come in runs: no words in between */
+            size_t step = at < s.len ? plain_step(p + at, s.len - at, html) : 0;
+            if (step == 0) {
+                return at;
+            }
+            at += step;
+        } while (at < s.len && p[at] >= 0x80);
     }
 }
 

@@ -98,13 +98,15 @@ bool str_is_utf8(struct str s)
         if (left == 0) {
             break;
         }
-        uint32_t point;
-        size_t step = utf8_step(p, left, &point);
-        if (step == 0) {
-            return false;
-        }
-        p += step;
-        left -= step;
+        do { /* other scripts come in runs: no looking for ASCII between their letters */
+            uint32_t point;
+            size_t step = utf8_step(p, left, &point);
+            if (step == 0) {
+                return false;
+            }
+            p += step;
+            left -= step;
+        } while (left > 0 && *p >= 0x80);
     }
     return true;
 }
