@@ -76,6 +76,10 @@ static enum err_class loop(struct task_thread *t, struct err *err)
         seen = journal_wait(t->journal, 0, 0); /* the number now, before reading */
         bool any = false;
         enum err_class cls = wanted == WANT_STOP ? ERR_NONE : read_some(t, &any, err);
+        if (cls == ERR_RETRY) { /* a busy journal: what was read so far is kept, the rest comes again */
+            diag_warn("task", "%s: %s; trying again", t->name, err->text);
+            cls = ERR_NONE;
+        }
         bool due = clock_mono(t->clock) - committed_us >= t->commit_every_us;
         if (!cls && (due || wanted == WANT_STOP || (wanted == WANT_DRAIN && !any))) {
             cls = commit(t, err);
