@@ -219,6 +219,8 @@ static const struct text_case refused[] = {
     CASE(SURROGATE, "{\"a\":\"\\uDFFF\"}"),
     CASE(SURROGATE, "{\"a\":\"\\udbff\"}"),
     CASE(SURROGATE, "{\"a\":\"\\ude00\\ud83d\"}"),
+    CASE(SURROGATE, "{\"a\":\"\\ude00\\ude00\"}"),
+    CASE(SURROGATE, "{\"a\":\"\\ud83d\\ud83d\"}"),
     CASE(SURROGATE, "{\"a\":\"\\ud83dx\\ude00\"}"),
     CASE(SURROGATE, "{\"a\":\"\\ud83d\\n\\ude00\"}"),
     CASE(SURROGATE, "{\"a\":\"\\ud83d\\ud83d\\ude00\"}"),
@@ -318,6 +320,7 @@ static void R2_depth(void **state)
     assert_int_equal(scan_nested(64, "{\"a\":", "[]", "}"), DEAD_TOO_DEEP);
     assert_int_equal(scan_nested(64, "[", "1", "]"), DEAD_NOT_OBJECT);
     assert_int_equal(scan_nested(65, "[", "1", "]"), DEAD_TOO_DEEP);
+    assert_int_equal(scan_nested(70, "[]", "", ""), DEAD_SYNTAX); /* not nested */
     assert_int_equal(scan_nested(100000, "[", "", ""), DEAD_TOO_DEEP);
     assert_int_equal(
         scan_nested(1, "{\"a\":\"", "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", "\"}"),
@@ -432,6 +435,8 @@ static bool last_key_wins(void)
     event_read(&e, "{\"a\":{\"b\":{\"c\":1},\"d\":2},\"a\":{\"b\":3}}");
     good = good && event_value(&e, "a.b")->number == 3 && event_value(&e, "a.b.c")->kind == VALUE_ABSENT &&
            event_value(&e, "a.d")->kind == VALUE_ABSENT && str_eqz(event_value(&e, "a")->raw, "{\"b\":3}");
+    event_read(&e, "{\"a\":{\"b\":{\"c\":1}},\"a\":{}}");
+    good = good && event_value(&e, "a.b")->kind == VALUE_ABSENT && event_value(&e, "a.b.c")->kind == VALUE_ABSENT;
     event_read(&e, "{\"a\":1,\"\\u0061\":{\"d\":5,\"\\u0064\":6}}");
     good = good && event_value(&e, "a")->kind == VALUE_OBJECT && event_value(&e, "a.d")->number == 6;
     event_read(&e, "{\"a\":{\"d\":1},\"\\u0061\":[{\"d\":2}]}");
