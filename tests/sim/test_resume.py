@@ -6,7 +6,7 @@ Schedules: all 13 scenarios of tests/oracle/resume_model.py, seed after seed, as
 each correction of the rules that the model knows (its FIXES), a schedule in which the program passes, and fails when
 that clause is taken away (WIKITALLY_FAULTS; needs a build with -Dfaults=true, said by --faults).
 
-WIKITALLY_SIM_SECONDS: time for the schedules (40; a long run: 1800). WIKITALLY_SIM_SEED: the first seed (1).
+WIKITALLY_SIM_SECONDS: time for the schedules (20; a long run: 1800). WIKITALLY_SIM_SEED: the first seed (1).
 One again: resume.py is a module; see one(). A failure prints scenario and seed.
 """
 import os
@@ -49,7 +49,7 @@ CLAUSES = {
 
 class Schedules(unittest.TestCase):
     def test_R3_R4_R5_R7_R12_scenarios(self):
-        seconds = float(os.environ.get('WIKITALLY_SIM_SECONDS', 40))
+        seconds = float(os.environ.get('WIKITALLY_SIM_SECONDS', 20))
         first = seed = int(os.environ.get('WIKITALLY_SIM_SEED', 1))
         until, runs, sums = time.monotonic() + seconds, 0, {'received': 0, 'journalled': 0, 'duplicate': 0}
         while time.monotonic() < until or seed == first:
