@@ -183,7 +183,7 @@ enum err_class task_read(struct task *t, uint32_t partition, size_t max_records,
         }
     }
     *ret_read = 0;
-    if (t->aggregation_count == 0 || pending_rows(t) >= t->options.max_pending_rows || task_dead_full(t)) {
+    if (t->aggregation_count == 0 || task_full(t)) {
         t->exhausted[partition] = t->aggregation_count == 0;
         return ERR_NONE;
     }
@@ -325,6 +325,11 @@ void task_lane_state(const struct task *t, size_t aggregation, uint32_t partitio
 {
     ensure(t->loaded && aggregation < t->aggregation_count && partition < t->partitions);
     lane_state(t->aggregations[aggregation].lanes[partition], ret_state);
+}
+
+bool task_full(const struct task *t)
+{
+    return pending_rows(t) >= t->options.max_pending_rows || task_dead_full(t);
 }
 
 bool task_at_end(struct task *t)

@@ -80,7 +80,7 @@ static enum err_class loop(struct task_thread *t, struct err *err)
             diag_warn("task", "%s: %s; trying again", t->name, err->text);
             cls = ERR_NONE;
         }
-        bool due = clock_mono(t->clock) - committed_us >= t->commit_every_us;
+        bool due = task_full(t->task) || clock_mono(t->clock) - committed_us >= t->commit_every_us;
         if (!cls && (due || wanted == WANT_STOP || (wanted == WANT_DRAIN && !any))) {
             cls = commit(t, err);
             committed_us = clock_mono(t->clock);
