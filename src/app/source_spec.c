@@ -62,9 +62,11 @@ static void topics_of_url(struct source_spec *spec)
     }
 }
 
+/* The configured topics go with the configured URL; another URL names its own streams. */
 static void set_topics(struct source_spec *spec, const struct config *config)
 {
-    for (size_t i = 0; i < config->source.topics.count; i++)
+    bool configured = strcmp(spec->url, config->source.url) == 0;
+    for (size_t i = 0; configured && i < config->source.topics.count; i++)
         string_list_add(&spec->topics, str_of(config->source.topics.items[i]));
     if (spec->topics.count == 0)
         topics_of_url(spec);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * config.c - wikitally config init | show | check | test | explain | schema.
+ * config.c - wikitally config init | show | diff | check | test | explain | schema.
  */
 #include "app/config_test.h"
+#include "base/diag.h"
 #include "cli/cli.h"
 
 #include <stdio.h>
@@ -49,6 +50,15 @@ static int show(struct cli *cli, bool origin, struct err *err)
     return print_and_free(&b);
 }
 
+static int diff(struct cli *cli, struct err *err)
+{
+    struct buf b = {0};
+    if (cli_config(cli, err))
+        return cli_fail(err);
+    config_diff(&cli->config, &b);
+    return print_and_free(&b);
+}
+
 static int explain(struct cli *cli, const char *key, struct err *err)
 {
     struct buf b = {0};
@@ -77,6 +87,7 @@ static int test(struct cli *cli, const char *file, struct err *err)
     int code = load_all(cli, file, err);
     if (code)
         return code;
+    diag_setup(cli->verbose ? DIAG_INFO : DIAG_WARN, false, 2); /* every test begins its own generations */
     enum err_class cls = config_test_run(&cli->config, &b, &passed, &failed, err);
     print_and_free(&b);
     if (cls)
@@ -98,6 +109,8 @@ static int config_run(struct cli *cli, int argc, char **argv, struct err *err)
         return cli_usage(err, "config: \"%s\" is one argument too many", argv[first + 2]);
     if (strcmp(what, "show") == 0)
         return show(cli, origin, err);
+    if (strcmp(what, "diff") == 0 && !more)
+        return diff(cli, err);
     if (strcmp(what, "check") == 0)
         return check(cli, more, err);
     if (strcmp(what, "test") == 0)
@@ -109,7 +122,7 @@ static int config_run(struct cli *cli, int argc, char **argv, struct err *err)
     else if (strcmp(what, "schema") == 0)
         config_schema(&b);
     else
-        return cli_usage(err, "config: wants init, show, check, test, explain or schema%s%s%s", *what ? ", not \"" : "",
+        return cli_usage(err, "config: wants init, show, diff, check, test, explain or schema%s%s%s", *what ? ", not \"" : "",
                          what, *what ? "\"" : "");
     return print_and_free(&b);
 }
@@ -118,6 +131,7 @@ const struct command command_config = {"config", "make, show, check, test or exp
                                        "  wikitally config init > wikitally.yaml\n"
                                        "  wikitally config check wikitally.yaml\n"
                                        "  wikitally config show --origin\n"
+    "  wikitally config diff\n"
                                        "  wikitally config explain source.overlap\n"
                                        "  wikitally config test examples/event-time-tests.yaml\n\n"
                                        "Layers, a later one wins: defaults, /etc/wikitally/wikitally.yaml, the user's "

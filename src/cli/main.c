@@ -74,6 +74,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "wikitally: %s\n", text.ptr);
         buf_fini(&text);
     }
+    diag_flush();
     cli_fini(&cli);
     return code;
 }
