@@ -162,6 +162,19 @@ void assets_page(struct room *room, const struct request *q, struct readers *rea
     buf_addz(&a->body, "This program was built without the page; see /plain.\n");
 }
 
+/* For /plain, which does not know the names with hashes. */
+void assets_icon(struct room *room, const struct request *q, struct readers *readers, struct answer *a)
+{
+    (void)readers;
+    for (size_t i = 0; i < room->assets->count; i++) {
+        if (str_ends(str_of(room->assets->list[i].name), STR(".svg"))) {
+            answer_asset(&room->assets->list[i], q, "no-cache", a);
+            return;
+        }
+    }
+    a->status = 204;
+}
+
 void assets_file(struct room *room, const struct request *q, struct readers *readers, struct answer *a)
 {
     static const size_t prefix = sizeof("/assets/") - 1;

@@ -11,11 +11,11 @@
 
 enum { REFRESH_S = 2 };
 
-static const char head[] =
-    "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-    "<title>wikitally - top titles</title>\n<link rel=\"stylesheet\" href=\"/plain.css\">\n</head>\n<body>\n<main>\n"
-    "<h1>wikitally</h1>\n";
+static const char head[] = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                           "<title>wikitally - top titles</title>\n<link rel=\"icon\" href=\"/favicon.svg\">\n<link "
+                           "rel=\"stylesheet\" href=\"/plain.css\">\n</head>\n<body>\n<main>\n"
+                           "<h1>wikitally</h1>\n";
 
 static const char style[] =
     ":root{color-scheme:light dark;font:16px/1.45 system-ui,sans-serif}\n"

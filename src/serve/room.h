@@ -41,6 +41,7 @@ void api_ledger(struct room *room, const struct request *q, struct readers *read
 void plain_page(struct room *room, const struct request *q, struct readers *readers, struct answer *a);
 void plain_style(struct room *room, const struct request *q, struct readers *readers, struct answer *a);
 void assets_page(struct room *room, const struct request *q, struct readers *readers, struct answer *a);
+void assets_icon(struct room *room, const struct request *q, struct readers *readers, struct answer *a);
 void assets_file(struct room *room, const struct request *q, struct readers *readers, struct answer *a);
 
 #endif

@@ -9,6 +9,7 @@
 const struct route routes[] = {
     {"/", "page", false, "window view theme", "The page.", assets_page},
     {"/assets/", "assets", false, "", "Files of the page; their names change with their content.", assets_file},
+    {"/favicon.svg", "favicon", false, "", "The icon.", assets_icon},
     {"/plain", "plain", false, "window refresh", "The top 20 titles without any script.", plain_page},
     {"/plain.css", "plain_style", false, "", "How /plain looks.", plain_style},
     {"/livez", "livez", false, "", "200 while the program works.", api_livez},

@@ -29,7 +29,7 @@ function LedgerLine({ ledger }: { ledger: Ledger | null }) {
     <section class="card ledger" aria-labelledby="ledger-title" id="ledger" data-verdict={ledger ? verdict(ledger) : "unknown"}>
       <div class="head">
         <h2 id="ledger-title">Ledger</h2>
-        <span class="verdict">{ledger ? ledger.text : "\u00a0"}</span>
+        {ledger ? <span class="verdict">{ledger.text}</span> : null}
       </div>
       {ledger ? (
         <dl>

@@ -86,8 +86,8 @@ function Row({ page, rank, top, by }: { page: Page; rank: number; top: number; b
         <span class="n">{count(page.edits)}</span>
       </td>
       <td class="links">
-        <Out href={diff} label={`Last difference of ${page.title}`}>diff</Out>
-        <Out href={address(page, { title: page.title, action: "history" })} label={`History of ${page.title}`}>history</Out>
+        <Out href={diff} label={`diff of ${page.title}`}>diff</Out>
+        <Out href={address(page, { title: page.title, action: "history" })} label={`history of ${page.title}`}>history</Out>
       </td>
     </tr>
   );
@@ -156,7 +156,7 @@ export function Pages({ data, chip, window }: { data: Data | null; chip: Chip | 
           ) : (
             <tbody id="pages">
               {pages.map((page, i) => (
-                <Row key={pageKey(page)} page={page} rank={i + 1} top={top} by={order.current.move(page)} />
+                <Row key={i} page={page} rank={i + 1} top={top} by={order.current.move(page)} />
               ))}
             </tbody>
           )}

@@ -55,8 +55,9 @@ function offlineWords(now: number): string {
 }
 
 function words(state: Shown, now: number): string {
-  if (state === "OFFLINE") return offlineWords(now);
-  if (state === "PAUSED") return `Paused (you paused)${missed.value ? ` \u00b7 ${missed.value.toLocaleString("en")} new` : ""}`;
+  const test = chip.value?.kind === "synthetic" ? " \u00b7 test data" : chip.value?.kind === "replay" ? " \u00b7 replay" : "";
+  if (state === "OFFLINE") return `${offlineWords(now)}${test}`;
+  if (state === "PAUSED") return `Paused (you paused)${test}${missed.value ? ` \u00b7 ${missed.value.toLocaleString("en")} new` : ""}`;
   if (state === "CONNECTING") return "Connecting\u2026";
   return chip.value?.text ?? "";
 }
@@ -116,15 +117,11 @@ function IconButton(props: { label: string; shape: string; onClick: () => void; 
   );
 }
 
-// A striped edge and a name for whatever is not the live stream.
+// A striped edge over whatever is not the live stream. Its height is always kept free, so that nothing moves.
 export function TestEdge() {
   const kind = chip.value?.kind;
-  if (kind !== "synthetic" && kind !== "replay") return null;
-  return (
-    <div class="edge">
-      <span>{kind === "synthetic" ? "Test data" : "Test data: replay of recorded events"}</span>
-    </div>
-  );
+  const words = kind === "synthetic" ? "Test data" : kind === "replay" ? "Test data: replay of recorded events" : "";
+  return <div class={words ? "edge on" : "edge"}>{words ? <span class="hidden">{words}</span> : null}</div>;
 }
 
 export function Top() {
