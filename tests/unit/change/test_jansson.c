@@ -3,7 +3,8 @@
  * test_jansson.c - the scanner against jansson: every capture, made events, and thousands of mutations of both must be
  * judged alike, and every registered path must hold the same value.
  *
- * Not compared is what jansson cannot do: \u0000 in keys, numbers beyond a double, integers beyond 64 bits (as values).
+ * Not compared is what jansson cannot do: \u0000 in keys, numbers beyond a double, integers beyond 64 bits (as values),
+ * and a NUL byte, which it loses when it looks one byte ahead of a number (jansson 2.14): such a text is never good.
  * Depth is our own bound. Captures are read from ../shared/data (WIKITALLY_SHARED), if they are there.
  */
 #include "change_test.h"
@@ -82,6 +83,14 @@ static bool same_value(const struct value *v, const json_t *want)
     return false;
 }
 
+/* All of the record: what cmocka prints is cut off. */
+static void show(struct str text)
+{
+    AUTO(buf) struct buf printable = {0};
+    buf_add_printable(&printable, text, text.len);
+    fprintf(stderr, "%.*s\n", STR_ARG(buf_str(&printable)));
+}
+
 static void compare_values(struct bench *b, struct str text)
 {
     json_error_t error;
@@ -94,7 +103,8 @@ static void compare_values(struct bench *b, struct str text)
     for (size_t i = 0; i < field_set_count(b->event.set); i++) {
         const struct str path = field_set_path(b->event.set, i);
         if (!same_value(&b->event.values[i], walk(json, path))) {
-            fail_msg("%.*s differs (kind %d): %.*s", STR_ARG(path), b->event.values[i].kind, STR_ARG(text));
+            show(text);
+            fail_msg("%.*s differs (kind %d)", STR_ARG(path), b->event.values[i].kind);
         }
     }
     json_decref(json);
@@ -113,12 +123,18 @@ static void compare(struct bench *b, struct str given)
     const bool any = json != NULL;
     json_decref(json);
     b->compared++;
+    if (memchr(text.ptr, '\0', text.len)) {
+        assert_true(reason != DEAD_NONE && reason != DEAD_NOT_OBJECT);
+        b->beyond++;
+        return;
+    }
     if (reason == DEAD_TOO_DEEP || limit) {
         b->beyond++;
         return;
     }
     if ((reason == DEAD_NONE) != object || (reason == DEAD_NOT_OBJECT) != (any && !object)) {
-        fail_msg("%s, jansson: %s: %.*s", dead_reason_name(reason), any ? "good" : error.text, STR_ARG(text));
+        show(text);
+        fail_msg("%s, jansson: %s", dead_reason_name(reason), any ? "good" : error.text);
     }
     if (reason == DEAD_NONE) {
         b->accepted++;
