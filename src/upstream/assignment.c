@@ -109,11 +109,26 @@ static void order(struct assignment *a)
     a->count = count;
 }
 
+/* JSON.parse is strict about words and numbers; what is inside arrays is judged by its shape. */
+static bool is_json(struct str value)
+{
+    if (memchr("[{\"", *value.ptr, 3) || str_eq(value, STR("null")) || str_eq(value, STR("true")) ||
+        str_eq(value, STR("false"))) {
+        return true;
+    }
+    for (size_t i = 0; i < value.len; i++) {
+        if (!memchr("0123456789-+.eE", value.ptr[i], 15)) {
+            return false;
+        }
+    }
+    return value.ptr[value.len - 1] >= '0' && value.ptr[value.len - 1] <= '9';
+}
+
 static void read_header(struct str header, int64_t since_ms, struct assignment *a)
 {
     AUTO(buf) struct buf unknown = {0};
     struct str rest = header, value, element;
-    if (!json_value(&rest, &value) || str_trim(rest).len > 0 || !memchr("[{\"tfn-0123456789", *value.ptr, 17)) {
+    if (!json_value(&rest, &value) || str_trim(rest).len > 0 || !is_json(value)) {
         refuse_syntax(a, header);
         return;
     }

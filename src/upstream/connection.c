@@ -245,12 +245,23 @@ static void give_place(struct connection *c)
     pthread_mutex_unlock(&c->upstream->lock);
 }
 
+/* KafkaSSE writes its refusals without a length or a type. */
 static bool refuse_assignment(struct connection *c, const struct request *r, const struct assignment *a,
                               const struct mishap *m, size_t count)
 {
-    char reason[200];
-    snprintf(reason, sizeof(reason), "%s", a->reason);
-    return answer(c, r, a->status, reason, NULL, buf_str(&a->body), "", m, count);
+    AUTO(buf) struct buf out = {0};
+    if (!r->chunked) {
+        return answer(c, r, a->status, a->reason, NULL, buf_str(&a->body), "", m, count);
+    }
+    pthread_mutex_lock(&c->upstream->lock);
+    c->upstream->stats.refused++;
+    pthread_mutex_unlock(&c->upstream->lock);
+    connection_add_head(c, &out, a->status, a->reason, m, count);
+    buf_addf(&out, "Connection: %s\r\nTransfer-Encoding: chunked\r\n\r\n%zx\r\n",
+             r->keep_alive ? "keep-alive" : "close", a->body.len);
+    buf_add(&out, buf_str(&a->body));
+    buf_addz(&out, "\r\n0\r\n\r\n");
+    return connection_send(c, buf_str(&out)) && r->keep_alive;
 }
 
 /* -> is the connection good for another request? */

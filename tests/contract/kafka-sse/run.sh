@@ -1,0 +1,31 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# run.sh MOCK_BROKER UPSTREAM_PEER - holds our upstream server against the real kafka-sse. Exit 77: it cannot be had here.
+# The packages are those of package-lock.json; node-rdkafka is built against the system's librdkafka, with the headers
+# that lie beside the installed Node.
+set -u
+cd "$(dirname "$0")" || exit 1
+skip() { echo "SKIP: $1"; exit 77; }
+
+[ "$1" != - ] || skip 'librdkafka is not installed'
+command -v node >/dev/null || skip 'node is not installed'
+command -v npm >/dev/null || skip 'npm is not installed'
+built=node_modules/node-rdkafka/build/Release/node-librdkafka.node
+if [ ! -e "$built" ] || [ package-lock.json -nt "$built" ]; then
+    npm_config_nodedir=$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")
+    export npm_config_nodedir BUILD_LIBRDKAFKA=0
+    log=$(mktemp) || exit 1
+    if ! npm ci --ignore-scripts --no-audit --no-fund >"$log" 2>&1; then
+        tail -5 "$log"; rm -f "$log"
+        skip 'the npm packages of kafka-sse cannot be installed'
+    fi
+    (npm rebuild node-rdkafka --foreground-scripts >>"$log" 2>&1) || true
+    if [ ! -e "$built" ]; then
+        tail -5 "$log"; rm -f "$log"
+        skip 'node-rdkafka cannot be built (wants g++, make, python3, librdkafka-dev and the headers of Node)'
+    fi
+    rm -f "$log"
+    touch "$built"
+fi
+exec node test.mjs "$1" "$2"
