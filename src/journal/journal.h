@@ -48,8 +48,10 @@ uint32_t journal_partitions(const struct journal *j);
 enum err_class journal_append(struct journal *j, const struct batch *batch, int64_t *ret_ends, struct err *err);
 
 /* R13. Removes whole batches that are older than max_age_us (by arrival, against newest_arrival_us; 0: no limit) or
- * beyond max_bytes of stored blobs, oldest first, but never one with an offset >= keep[partition]. Hard: `hard` ignores
- * keep (on_full: release). */
+ * beyond max_bytes of stored blobs, oldest first, but never one with an offset >= keep[partition] (keep NULL: no such
+ * limit). A batch of unknown arrival is never too old. `hard` ignores keep (on_full: release) and, where the last
+ * append was refused as full, removes at least a sixteenth of the blobs: call it again while that is not enough. The
+ * file does not shrink; freed pages are used again. */
 struct journal_retention {
     int64_t max_age_us, max_bytes, newest_arrival_us;
     const int64_t *keep;

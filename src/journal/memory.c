@@ -33,6 +33,7 @@ struct memory_journal {
     struct clock *clock;
     struct memory_partition partitions[PARTITION_MAX];
     int64_t batches, bytes, max_bytes;
+    bool full; /* the last append was refused */
     struct memory_note *notes;
     size_t note_count;
     struct dead_letter *dead; /* texts in `texts` */
@@ -167,7 +168,8 @@ static enum err_class memory_append(struct journal *j, const struct batch *batch
     }
     pthread_mutex_lock(&m->mutex);
     bool full = m->max_bytes > 0 && m->bytes + more > m->max_bytes;
-    if (full || failpoint("journal.full")) {
+    m->full = full || failpoint("journal.full");
+    if (m->full) {
         pthread_mutex_unlock(&m->mutex);
         return err_set(err, ERR_RETRY, EXIT_IOERR, "journal: full; nothing was written");
     }
@@ -235,12 +237,16 @@ static int64_t partition_oldest(struct memory_journal *m, const struct journal_r
     return best;
 }
 
-static enum err_class memory_retain(struct journal *j, const struct journal_retention *r, int64_t *ret_removed,
+static enum err_class memory_retain(struct journal *j, const struct journal_retention *given, int64_t *ret_removed,
                                     struct err *err)
 {
     (void)err;
     struct memory_journal *m = memory_of(j);
+    struct journal_retention limits = *given, *r = &limits;
     pthread_mutex_lock(&m->mutex);
+    if (r->hard && m->full && (r->max_bytes <= 0 || r->max_bytes > m->bytes - m->bytes / 16)) {
+        r->max_bytes = m->bytes > 16 ? m->bytes - m->bytes / 16 : 1;
+    }
     for (;;) {
         int64_t end = 0, p = -1;
         if (r->max_age_us > 0) {

@@ -325,6 +325,7 @@ static enum err_class sqlite_append(struct journal *base, const struct batch *ba
     memcpy(ends.next, j->next, sizeof ends.next);
     memcpy(ends.bytes, j->bytes, sizeof ends.bytes);
     c = db_end(&j->db, all_write(j, batch, &ends, e), e);
+    j->full = c == ERR_RETRY && err_exit_code(e) == EXIT_IOERR;
     if (c) {
         return c;
     }

@@ -37,6 +37,7 @@ struct sqlite_journal {
     int lock_fd;
     char *path;
     int64_t max_bytes;
+    bool full; /* the last append was refused */
     struct db db;
     sqlite3_stmt *statements[WRITER_STATEMENTS];
     struct batch_packer packer;
