@@ -44,7 +44,8 @@ class Usage(wikitally.Case):
     def test_exit_0_version(self):
         self.assertRegex(self.wikitally('version').out, r'\d+\.\d+\.\d+')
         self.assertRegex(self.wikitally('--version').out, r'\d+\.\d+\.\d+')
-        self.assertIn('version', json.loads(self.wikitally('version', '-o', 'json').out))
+        parts = json.loads(self.wikitally('version', '-o', 'json').out)
+        self.assertEqual(parts[0]['part'], 'wikitally')
 
     def test_exit_2_unknown_flag_with_suggestion(self):
         done = self.wikitally('run', '--untill', 'end', code=2)
@@ -81,10 +82,8 @@ class Usage(wikitally.Case):
 class Codes(Stored):
     def test_exit_0_and_1_ledger_check(self):
         self.assertIn('balanced', self.data('ledger', '--check').out)
-        with sqlite3.connect(self.directory / 'journal.db') as db:
-            table = next(name for name, sql in db.execute("select name, sql from sqlite_schema where type = 'table'")
-                         if 'bucket' in sql)
-            db.execute(f'update "{table}" set count = count + 1 where rowid = (select min(rowid) from "{table}")')
+        change(self.directory / 'journal.db', 'update tally set count = count + 1 where bucket = (select max(bucket) from tally)'
+                                              ' and side = 0')
         done = self.data('ledger', '--check', code=1)
         self.assertIn('does not balance', done.err)
 
@@ -116,8 +115,12 @@ class Codes(Stored):
 
     def test_exit_66_no_such_file(self):
         self.follow('replay:/nonexistent/day.ndjson', directory=self.folder / 'other', code=66)
-        self.wikitally('results', '--data-dir', self.folder / 'other', code=66)
-        self.wikitally('journal', 'dump', '--data-dir', self.folder / 'other', code=66)
+        nothing = self.folder / 'nothing'
+        nothing.mkdir()
+        for command in (['results'], ['journal', 'dump'], ['journal', 'verify'], ['ledger'], ['audit'], ['deadletters', 'list']):
+            with self.subTest(command):
+                self.wikitally(*command, '--data-dir', nothing, code=66)
+                self.assertEqual(list(nothing.iterdir()), [])
 
     def test_exit_69_nobody_answers(self):
         with socket.socket() as reserved:               # bound, not listening: refused, and nobody else gets the port
@@ -132,10 +135,14 @@ class Codes(Stored):
         """A file-size limit stands for the full disk; nothing is lost, and it goes on when there is room again."""
         directory = self.folder / 'small'
         big = self.synth(20_000, 12)
-        limit = 600_000
+
+        def limited():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
+
         done = subprocess.run([self.program, *map(str, self.run_arguments(f'replay:{big}', '--timeout', '10', directory=directory))],
                               capture_output=True, env=wikitally.environment(),
-                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+                              preexec_fn=limited)
         self.assertIn(done.returncode, (74, 124), done.stderr[-2000:])
         self.follow(f'replay:{big}', directory=directory)
         self.assert_rows(directory=directory)
@@ -165,18 +172,13 @@ class Codes(Stored):
         for name in ('journal.db', 'results.db'):
             with self.subTest(name):
                 file = self.directory / name
-                with sqlite3.connect(file) as db:
-                    version = db.execute('pragma user_version').fetchone()[0]
-                    db.execute('pragma user_version = 9999')
-                    db.execute('pragma wal_checkpoint(truncate)')
-                db.close()
+                version = change(file, 'pragma user_version')
+                change(file, 'pragma user_version = 9999')
                 before = hashlib.sha256(file.read_bytes()).hexdigest()
                 self.follow(f'replay:{self.file}', code=81)
                 self.assertEqual(hashlib.sha256(file.read_bytes()).hexdigest(), before)
                 self.data(*(['journal', 'verify'] if name == 'journal.db' else ['results']), code=81)
-                with sqlite3.connect(file) as db:
-                    db.execute(f'pragma user_version = {version}')
-                db.close()
+                change(file, f'pragma user_version = {version}')
 
     def test_exit_78_another_source(self):
         other = self.synth(100, 14)
@@ -298,27 +300,33 @@ class Formats(Stored):
 
 
 class Replay(Stored):
-    def planted(self, aggregation='titles', column='count'):
+    def planted(self):
         """Changes one final row behind the program's back; -> its key text."""
-        with sqlite3.connect(self.directory / 'results.db') as db:
-            columns = [row[1] for row in db.execute(f'pragma table_info("{aggregation}")')]
-            measure = next(name for name in columns if name in (column, 'edit_count', 'count', 'edits'))
-            rowid = db.execute(f'select rowid from "{aggregation}" where "{measure}" > 0 order by rowid limit 1 offset 5').fetchone()[0]
-            row = dict(zip(columns, db.execute(f'select * from "{aggregation}" where rowid = ?', [rowid]).fetchone()))
-            db.execute(f'update "{aggregation}" set "{measure}" = "{measure}" + 1 where rowid = ?', [rowid])
-        db.close()
-        return row
+        key = change(self.directory / 'results.db', 'select key from titles_rows where final order by key limit 1 offset 5')
+        change(self.directory / 'results.db', 'update titles_rows set count = count + 1 where key = ?', key)
+        return key
 
     def test_replay_of_the_journal_gives_the_same_rows(self):
         done = self.data('replay', '--diff', 'sqlite')
         self.assertEqual(done.code, 0)
 
     def test_replay_diff_names_a_planted_wrong_row_and_only_that(self):
-        row = self.planted()
-        done = self.data('replay', '--diff', 'sqlite', code=1)
-        self.assertIn(row['title'], done.out + done.err)
-        different = [line for line in done.out.splitlines() if line.startswith(('different', 'missing', 'extra'))]
-        self.assertEqual(len(different), 1, done.out)
+        key = self.planted()
+        done = self.data('replay', '--diff', 'sqlite', '-o', 'tsv', code=1)
+        found = list(csv.DictReader(io.StringIO(done.out), delimiter='\t', quoting=csv.QUOTE_NONE))
+        self.assertEqual([(row['what'], row['aggregation'], row['key']) for row in found], [('different', 'titles', key)])
+        self.assertNotEqual(found[0]['computed'], found[0]['stored'])
+
+    def test_a_missing_and_an_extra_row_are_named_too(self):
+        file = self.directory / 'results.db'
+        some = change(file, "select window_start from bots_rows where key = '[true]'")
+        change(file, "delete from bots_rows where key = '[true]' and window_start = ?", some)
+        some = change(file, "select window_start from timeseries_rows where key = '[\"edit\"]'")
+        change(file, "update timeseries_rows set key = '[\"edits\"]' where key = '[\"edit\"]' and window_start = ?", some)
+        done = self.data('replay', '--diff', 'sqlite', '-o', 'tsv', code=1)
+        found = list(csv.DictReader(io.StringIO(done.out), delimiter='\t', quoting=csv.QUOTE_NONE))
+        self.assertEqual(sorted((row['what'], row['key']) for row in found),
+                         [('extra', '["edits"]'), ('missing', '["edit"]'), ('missing', '[true]')])
 
 
 class Ending(wikitally.Case):
@@ -386,23 +394,26 @@ def address(process):
     return None
 
 
+def change(file, statement, *values):
+    """Behind the program's back; -> the first value of the answer, if there is one. Leaves no -wal behind."""
+    db = sqlite3.connect(file)
+    try:
+        row = db.execute(statement, values).fetchone()
+        db.commit()
+        db.execute('pragma wal_checkpoint(truncate)')
+        return row and row[0]
+    finally:
+        db.close()
+
+
 def corrupt_a_batch(directory):
-    """Flips a bit in the middle of the largest blob of the journal; -> the first offset of that batch."""
-    with sqlite3.connect(directory / 'journal.db') as db:
-        for name, sql in db.execute("select name, sql from sqlite_schema where type = 'table'").fetchall():
-            columns = [(row[1], row[2].upper()) for row in db.execute(f'pragma table_info("{name}")')]
-            blob = next((column for column, kind in columns if kind == 'BLOB' and column not in ('id', 'bytes')), None)
-            first = next((column for column, _ in columns if 'offset' in column), None)
-            if blob and first:
-                offset, value = db.execute(f'select "{first}", "{blob}" from "{name}" order by length("{blob}") desc limit 1').fetchone()
-                value = bytearray(value)
-                value[len(value) // 2] ^= 0x10
-                db.execute(f'update "{name}" set "{blob}" = ? where "{first}" = ?', [bytes(value), offset])
-                break
-        else:
-            raise AssertionError('no batches in journal.db')
-    db.close()
-    return offset
+    """Flips a bit in the middle of the largest batch; -> its first offset."""
+    file = directory / 'journal.db'
+    number = change(file, 'select id from batches order by length(blob) desc limit 1')
+    blob = bytearray(change(file, 'select blob from batches where id = ?', number))
+    blob[len(blob) // 2] ^= 0x10
+    change(file, 'update batches set blob = ? where id = ?', bytes(blob), number)
+    return change(file, 'select base from batches where id = ?', number)
 
 
 if __name__ == '__main__':

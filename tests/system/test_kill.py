@@ -4,6 +4,7 @@ import collections
 import os
 import sqlite3
 import subprocess
+import time
 import unittest
 
 import wikitally
@@ -42,53 +43,47 @@ class Killed(wikitally.Case):
         return sums
 
     def stored(self):
-        """A number that every commit of the task moves: the sum of its lines' versions; -1 before there is a database."""
+        """A number that every commit of the task moves; -1 before there is a database."""
         try:
-            with sqlite3.connect(f'file:{self.directory}/results.db?mode=ro', uri=True, timeout=5) as db:
-                tables = [name for name, in db.execute("select name from sqlite_schema where type = 'table'")]
-                for table in tables:
-                    columns = [row[1] for row in db.execute(f'pragma table_info("{table}")')]
-                    if 'version' in columns and 'position' in columns:
-                        return db.execute(f'select coalesce(sum(version), 0) from "{table}"').fetchone()[0]
+            db = sqlite3.connect(f'file:{self.directory}/results.db?mode=ro', uri=True, timeout=5)
+            try:
+                return db.execute('select coalesce(sum(version), 0) from wt_lines').fetchone()[0]
+            finally:
+                db.close()
         except sqlite3.OperationalError:
-            pass
-        return -1
+            return -1
 
-    def start_and_kill(self, file, seconds, *more):
-        """-> exit code if it ended by itself, else None."""
+    def start_and_kill(self, file, seconds, after_commit, *more):
+        """Kills it that long after its start, or after its first commit. Fails if it comes to its end before."""
         process = subprocess.Popen([self.program, *map(str, self.run_arguments(f'replay:{file}', *more))],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                    env=wikitally.environment())
+        before = self.stored()
         try:
-            process.communicate(timeout=seconds)
-            return process.returncode
-        except subprocess.TimeoutExpired:
+            if after_commit:
+                self.wait_for(lambda: process.poll() is not None or self.stored() != before, what='a commit', pause=0.01)
+            time.sleep(seconds)
+            self.assertIsNone(process.poll(), 'came to its end before it could be killed')
+        finally:
             process.kill()
             process.communicate()
-            return None
+        return self.stored() != before
 
 
 class RandomKills(Killed):
     def test_A2_twenty_kills_ten_of_them_in_recovery(self):
         random = wikitally.seed('kills')
         file = self.synth(EVENTS, random.randrange(1 << 30), **MIX)
-        # As fast as it goes it would be over before it could be killed: about 12 s of its own time line.
-        pace = ['--speed', str(EVENTS / 45 / 12)]
-        early, late, tries = 0, 0, 0
-        while early + late < KILLS or early < IN_RECOVERY:
-            tries += 1
-            self.assertLess(tries, 15 * KILLS, f'{early} kills in recovery and {late} others')
+        # As fast as it goes it would be over before it could be killed: about 20 s of its own time line, small commits.
+        pace = ['--speed', str(EVENTS / 45 / 20), '--set', 'task.commit_every=100ms']
+        self.start_and_kill(file, 0.3, True, *pace)
+        early, late = 0, 0
+        while early < IN_RECOVERY or early + late < KILLS:
             want_early = early < IN_RECOVERY and (early <= late or late >= KILLS - IN_RECOVERY)
-            before = self.stored()
-            seconds = random.uniform(0.01, 0.12) if want_early else random.uniform(0.2, 0.9)
-            code = self.start_and_kill(file, seconds, *pace)
-            if code is not None:
-                self.assertEqual(code, 0)
-                self.fail(f'came to its end after {early} kills in recovery and {late} others: too fast a machine')
-            if before >= 0 and self.stored() == before:
-                early += 1
-            else:
-                late += 1
+            committed = self.start_and_kill(file, random.uniform(0.005, 0.08) if want_early else random.uniform(0, 0.3),
+                                            not want_early, *pace)
+            early, late = early + (not committed), late + committed
+            self.assertLess(late, 5 * KILLS, 'its recovery is too quick to be killed in')
         self.follow(f'replay:{file}')
         sums = self.judge(file)
         self.assertGreater(sums['late'] + sums['counted'], 0)

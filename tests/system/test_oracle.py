@@ -104,17 +104,18 @@ class MadeUp(Equal):
 
     def test_absurd_times(self):
         """Times from the future, from 1970, of a negative year: none of them moves what is honest (R5, R6)."""
-        file = self.synth(2000, 7)
+        file = self.synth(2000, 7, late=0)
         lines = file.read_bytes().splitlines()
         for at, stamp in ((300, b'4102444800'), (600, b'0'), (900, b'1'), (1200, b'-5'), (1500, b'253370764799')):
-            lines[at] = wikitally_replace(lines[at], stamp)
+            lines[at] = restamp(lines[at], stamp)
         file.write_bytes(b'\n'.join(lines) + b'\n')
         sums, _ = self.judge(file)
         self.assertEqual((sums['future'], sums['late']), (2, 2))
         self.assertEqual(self.source_ledger()['dead'], 1)
 
 
-def wikitally_replace(line, stamp):
+def restamp(line, stamp):
+    """The same bytes but for the timestamp."""
     event = oracle.decode(line)[0]
     return line.replace(b'"timestamp":%d' % event['timestamp'], b'"timestamp":' + stamp, 1)
 

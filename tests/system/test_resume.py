@@ -130,5 +130,86 @@ class TwoHundredCuts(Resume):
         self.schedule(104, '--seconds', '--switch-at', str(RATE * 7), '--canaries')
 
 
+class Holes(Resume):
+    """R4: the server leaves records out; each hole is reported once, filled where the server has it after all."""
+
+    COUNT = 15_000                                      # the stream goes on while it heals, as the real one does
+
+    def holes(self):
+        rows = self.tsv('audit', directory=self.directory) if (self.directory / 'journal.db').exists() else []
+        return [row for row in rows if row['what'] == 'hole']
+
+    def tsv(self, *arguments, directory=None):
+        if arguments[0] != 'audit':
+            return super().tsv(*arguments, directory=directory)
+        text = self.wikitally('audit', '--data-dir', self.directory, '-o', 'tsv', code=(0, 1)).out.splitlines()
+        return [dict(zip(text[0].split('\t'), line.split('\t'))) for line in text[1:]]
+
+    def follow_holes(self, number, faults, planted, outcome):
+        file = self.events(self.COUNT, number)
+        with self.upstream(file, '--faults', faults) as server, self.follow_live(self.url(server)) as client:
+            self.wait_for(lambda: (self.directory / 'journal.db').exists(), what='journal.db')
+            self.wait_until_still()
+            self.wait_for(lambda: len(self.holes()) >= planted and all(row['outcome'] == outcome for row in self.holes()),
+                          timeout=90, what=f'{planted} holes that are {outcome}; there are {self.holes()}', pause=0.5)
+            self.stop(client)
+        return file
+
+    def test_R4_holes_that_can_be_filled_are_filled(self):
+        file = self.follow_holes(201, 'hole:every=600,times=5,connection=1', 5, 'healed')
+        self.assertEqual(len(self.holes()), 5)
+        self.assertEqual(self.wikitally('audit', '--data-dir', self.directory).code, 0)
+        self.judge(self.ids(file))
+
+    def test_R4_holes_of_the_server_s_own_are_reported_once(self):
+        file = self.follow_holes(202, 'hole:every=700,times=4,keep=yes,connection=1', 4, 'unfilled')
+        held = {json.loads(line)['meta']['id']: json.loads(line)['meta'] for line in file.read_bytes().splitlines()}
+        got = self.journal_ids()
+        ids = list(held)
+        first = next(index for index, one in enumerate(ids) if one in got)
+        missing = sorted((held[one]['topic'], held[one]['offset']) for one in ids[first:] if one not in got)
+        said = sorted((row['topic'], offset) for row in self.holes() for offset in range(int(row['from']), int(row['to']) + 1))
+        self.assertEqual(said, missing)
+        self.assertEqual(len(missing), 4)
+        self.assertEqual([one for one, number in got.items() if number > 1], [])
+        self.assert_balanced()
+
+
+class Mishaps(Resume):
+    """What else a server does, all at once: nothing lost, nothing doubled, the ledger balances."""
+
+    def run_through(self, number, *options, count=6000):
+        file = self.events(count, number)
+        with self.upstream(file, *options) as server, self.follow_live(self.url(server)) as client:
+            self.wait_for(lambda: (self.directory / 'journal.db').exists(), what='journal.db')
+            self.wait_until_still(seconds=15)          # longer than it may wait before it connects again
+            self.stop(client)
+        return self.judge(self.ids(file))
+
+    def test_R2_duplicates_and_rewinds(self):
+        self.run_through(301, '--cut-after', '2s', '--faults', 'duplicate:every=50;rewind:every=300,by=40')
+        self.assertGreater(self.source_ledger()['duplicate'], 100)
+
+    def test_cuts_anywhere_garbage_and_refusals(self):
+        self.run_through(302, '--cut-after', '3s', '--faults',
+                         'cut:at=900;cut:at=9000;reset:at=2500;bad-utf8:at=700;comments:every=500;error-event:at=5000;5xx:at=3;gzip')
+        self.assertEqual(self.source_ledger()['dead'], 1)
+
+    def test_killed_between_cuts(self):
+        """kill -9 of ours while the server cuts: what was not durable comes again, what was does not."""
+        random = wikitally.seed('killed between cuts')
+        file = self.events(9000, 303)
+        with self.upstream(file, '--cut-after', '700ms', '--switch-at', '3000') as server:
+            url = self.url(server)
+            for _ in range(10):
+                with self.follow_live(url) as client:
+                    time.sleep(random.uniform(0.3, 1.5))
+                    client.kill()
+            with self.follow_live(url) as client:
+                self.wait_until_still(seconds=6)
+                self.stop(client)
+        self.judge(self.ids(file))
+
+
 if __name__ == '__main__':
     unittest.main()
