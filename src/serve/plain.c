@@ -27,7 +27,7 @@ static const char style[] =
     "caption{text-align:start;padding:.5rem 0}\n"
     "th,td{text-align:start;padding:.25rem .6rem .25rem 0;border-bottom:1px solid #8886;vertical-align:top}\n"
     ".n{text-align:end;font-variant-numeric:tabular-nums;white-space:nowrap}\n"
-    "td bdi{overflow-wrap:anywhere}\n";
+    "td bdi{display:inline-block;overflow-wrap:anywhere}\n";
 
 void plain_style(struct room *room, const struct request *q, struct readers *readers, struct answer *a)
 {

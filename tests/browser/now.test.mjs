@@ -74,7 +74,8 @@ describe("every look", () => {
       await page.waitForTimeout(2500);
       assert.deepEqual(await violationsOf(page), []);
       assert.ok((await page.evaluate(() => document.scrollingElement.scrollWidth)) <= look.width);
-      assert.deepEqual(await page.evaluate(() => globalThis.shifts), [], "the layout shifts");
+      const shifts = await page.evaluate(() => globalThis.shifts);
+      assert.ok(shifts.reduce((sum, text) => sum + Number.parseFloat(text), 0) < 0.005, `the layout shifts: ${shifts.join("; ")}`);
       assert.deepEqual(await page.evaluate(() => globalThis.violations), []);
       await shoot(page, `synthetic-${nameOf(look)}`);
       await page.keyboard.press(" ");

@@ -23,13 +23,23 @@ const color = (name: string): string => getComputedStyle(document.documentElemen
 function options(width: number, height: number, onMove: (index: number | null) => void): uPlot.Options {
   const total = color("--total"), bots = color("--bots"), ink = color("--ink-2"), grid = color("--grid");
   const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
-  const line = (stroke: string, extra: Partial<uPlot.Series>): uPlot.Series => ({ stroke, width: 2, points: { show: false }, ...extra });
+  // A value without neighbours has no line: it gets a point, and so has the newest.
+  const lonely = (u: uPlot, series: number): number[] => {
+    const all = u.data[series] ?? [];
+    const points: number[] = [];
+    for (let i = 0; i < all.length; i++) {
+      const alone = all[i - 1] == null && all[i + 1] == null;
+      if (all[i] != null && (alone || (series % 2 === 0 && i === all.length - 1))) points.push(i);
+    }
+    return points;
+  };
+  const line = (stroke: string, extra: Partial<uPlot.Series>): uPlot.Series => ({ stroke, width: 2, points: { show: true, size: 6, fill: stroke, filter: lonely }, ...extra });
   return {
     width,
     height,
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { size: 7 } },
-    padding: [8, 8, 0, 0],
+    padding: [8, 22, 0, 0],
     scales: { x: { time: true }, y: { range: (_u, _min, max) => [0, Math.max(5, max * 1.08)] } },
     axes: [
       { ...axis, values: (_u, ticks) => ticks.map(minuteOf), space: 60, size: 26 },
@@ -155,8 +165,10 @@ export function Timeline({ data }: { data: Data | null }) {
         <span class="note readout">{words || "last hour, event time (UTC)"}</span>
       </div>
       <figure tabIndex={0} aria-label="Changes per minute in the last hour; arrow keys read single minutes" aria-details="minutes" onKeyDown={onKeyDown}>
-        <div class="plot" ref={box} aria-hidden="true" />
-        {data !== null && minutes === null ? <p class="empty">No event yet, so there is no line to draw.</p> : null}
+        <div class="plotbox">
+          <div class="plot" ref={box} aria-hidden="true" />
+          {data !== null && minutes === null ? <p class="empty">No event yet, so there is no line to draw.</p> : null}
+        </div>
         <figcaption class="keys">
           <span class="key total">All changes</span>
           <span class="key bots">By bots</span>

@@ -15,7 +15,7 @@ const taskParts = ["counted", "late", "future", "unmatched", "canary", "tick", "
 
 function sum(parts: string[], counts: Record<string, string>): string {
   const present = parts.filter((name) => counts[name] !== undefined && counts[name] !== "0");
-  return present.map((name) => `${digits(counts[name] ?? "0")} ${name}`).join(" + ") || "nothing";
+  return present.map((name) => `${digits(counts[name] ?? "0")} ${name}`).join(" + ") || "\u2013";
 }
 
 function verdict(ledger: Ledger): string {

@@ -38,17 +38,18 @@ class Order {
     const kept = hold ? this.keys.map((key) => byKey.get(key)).filter((page) => page !== undefined) : [];
     const shown = hold && kept.length > 0 ? kept : pages;
     const next = shown.map(pageKey);
-    if (!hold && this.keys.length > 0) this.note(next);
+    if (!hold && this.keys.length > 0) this.note(next, shown);
     this.keys = next;
     return shown;
   }
 
-  private note(next: string[]): void {
+  // Among pages with a single edit the order is the alphabet's: no news.
+  private note(next: string[], pages: Page[]): void {
     const now = Date.now();
     const before = new Map(this.keys.map((key, rank) => [key, rank]));
     next.forEach((key, rank) => {
       const was = before.get(key);
-      if (was !== undefined && was !== rank) this.moves.set(key, { by: was - rank, until: now + markForMs });
+      if (was !== undefined && was !== rank && (pages[rank]?.edits ?? 0) > 1) this.moves.set(key, { by: was - rank, until: now + markForMs });
     });
     for (const [key, move] of this.moves) if (move.until < now) this.moves.delete(key);
   }
@@ -77,9 +78,11 @@ function Row({ page, rank, top, by }: { page: Page; rank: number; top: number; b
         {rank}
         <Moved by={by} />
       </td>
-      <th scope="row" class="title">
-        <bdi dir={page.dir} {...(page.lang ? { lang: page.lang } : {})}>{page.title}</bdi>
-        <span class="wiki">{page.wiki}</span>
+      <th scope="row" class="title" key={pageKey(page)}>
+        <div class="name">
+          <bdi dir={page.dir} {...(page.lang ? { lang: page.lang } : {})}>{page.title}</bdi>
+          <span class="wiki">{page.wiki}</span>
+        </div>
       </th>
       <td class="edits">
         <span class="bar" style={{ width: `${(page.edits / top) * 100}%` }} aria-hidden="true" />
