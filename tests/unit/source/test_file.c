@@ -38,11 +38,12 @@ static void put_file(const char *name, struct str bytes)
     fclose(f);
 }
 
-/* made-up events, with duplicates and records that cannot be decoded, one a line */
+/* made-up events, with duplicates and records that cannot be decoded, one a line. Two a second, so that most of them
+ * are older than the horizon at the end: only the file's own position keeps them from being read again. */
 static void make_lines(struct buf *out, int count, bool sse)
 {
     struct generator *g = generator_new(&(struct generator_options){
-        .seed = 7, .rate = 200, .late = 0, .duplicates = 0.02, .poison = 0.01, .start_us = TIME_NONE});
+        .seed = 7, .rate = 2, .late = 0, .duplicates = 0.02, .poison = 0.01, .start_us = TIME_NONE});
     for (int i = 0; i < count; i++) {
         int64_t arrival_us;
         struct str e = generator_next(g, &arrival_us);

@@ -164,6 +164,7 @@ static const struct str fixtures[] = {
     F("data: one\n\ndata: two\n\n"),
     F("data: one\r\n\r\ndata: two\r\rdata: three\n\ndata: four\r\n\n"),
     F("data: a\ndata: b\n\n"),
+    F("event: x\r\ndata: a\r\ndata: b\r\n\r\ndata: c\rdata: d\r\r"),
     F("data\n\ndata\ndata\n\ndata:\n\n"),
     F("data:no blank\n\ndata:  two blanks\n\ndata:\ttab\n\n"),
     F("event: add\ndata: 1\n\ndata: 2\n\nevent:\ndata: 3\n\n"),
