@@ -8,6 +8,28 @@
 
 #include <stdlib.h>
 
+/* An affinity, not a cage: SQLite keeps what cannot be converted as it is, and the exact key stands in `key`. */
+static const char *sql_type(enum column_type type)
+{
+    return type == COLUMN_TEXT ? "TEXT" : "INTEGER";
+}
+
+/* A typed column for each key, measure and sketch, each followed by a comma. */
+static void add_typed_columns(struct buf *sql, const struct result_schema *schema)
+{
+    for (size_t i = 0; i < schema->key_count; i++) {
+        buf_addf(sql, "\"%s\" %s, ", schema->keys[i].name, sql_type(schema->keys[i].type));
+    }
+    for (size_t i = 0; i < schema->measure_count; i++) {
+        buf_addf(sql, "\"%s\" %s, ", schema->measures[i].name, sql_type(schema->measures[i].type));
+    }
+    for (size_t i = 0; i < schema->measure_count; i++) {
+        if (schema->measures[i].sketch) {
+            buf_addf(sql, "\"%s_sketch\" BLOB, ", schema->measures[i].name);
+        }
+    }
+}
+
 /* A column and what follows, for each key, measure and sketch. */
 static void add_columns(struct buf *sql, const struct result_schema *schema, const char *before, const char *after,
                         bool sketches)
@@ -35,7 +57,7 @@ static enum err_class table_make(struct sqlite_sink *s, const struct result_sche
         "CREATE TABLE IF NOT EXISTS \"%s_rows\" (window_start TEXT NOT NULL, key TEXT NOT NULL, partition INTEGER NOT"
         " NULL, generation INTEGER NOT NULL, window_end TEXT NOT NULL, ",
         schema->name);
-    add_columns(&sql, schema, "", ", ", true);
+    add_typed_columns(&sql, schema);
     buf_addz(&sql, "created_at TEXT NOT NULL, final INTEGER NOT NULL, revision INTEGER NOT NULL, closed_by INTEGER,"
                    " epoch INTEGER NOT NULL, PRIMARY KEY (window_start, key, partition, generation)) WITHOUT ROWID");
     return db_exec(&s->db, sql.ptr, err);
@@ -56,7 +78,7 @@ static enum err_class column_has(struct sqlite_sink *s, const char *table, const
 }
 
 static enum err_class column_add(struct sqlite_sink *s, const char *name, const char *column, const char *suffix,
-                                 struct err *err)
+                                 const char *type, struct err *err)
 {
     AUTO(buf) struct buf table = {0}, full = {0}, sql = {0};
     bool has = false;
@@ -66,7 +88,7 @@ static enum err_class column_add(struct sqlite_sink *s, const char *name, const 
     if (c || has) {
         return c;
     }
-    buf_addf(&sql, "ALTER TABLE \"%s\" ADD COLUMN \"%s\"", table.ptr, full.ptr);
+    buf_addf(&sql, "ALTER TABLE \"%s\" ADD COLUMN \"%s\" %s", table.ptr, full.ptr, type);
     return db_exec(&s->db, sql.ptr, err);
 }
 
@@ -74,12 +96,12 @@ static enum err_class columns_add(struct sqlite_sink *s, const struct result_sch
 {
     enum err_class c = ERR_NONE;
     for (size_t i = 0; !c && i < schema->key_count; i++) {
-        c = column_add(s, schema->name, schema->keys[i].name, "", err);
+        c = column_add(s, schema->name, schema->keys[i].name, "", sql_type(schema->keys[i].type), err);
     }
     for (size_t i = 0; !c && i < schema->measure_count; i++) {
-        c = column_add(s, schema->name, schema->measures[i].name, "", err);
+        c = column_add(s, schema->name, schema->measures[i].name, "", sql_type(schema->measures[i].type), err);
         if (!c && schema->measures[i].sketch) {
-            c = column_add(s, schema->name, schema->measures[i].name, "_sketch", err);
+            c = column_add(s, schema->name, schema->measures[i].name, "_sketch", "BLOB", err);
         }
     }
     return c;
@@ -150,17 +172,19 @@ static enum err_class old_views_make(struct sqlite_sink *s, const struct result_
         return ERR_NONE;
     }
     enum err_class c = view_put(s, "recent_user_activity",
-                                "SELECT user_name, sum(edit_count) AS total_edits, count(DISTINCT window_start) AS"
-                                " active_windows, min(window_start) AS first_activity, max(window_end) AS last_activity"
-                                " FROM user_edit_counts WHERE window_start >= datetime('now', '-24 hours')"
-                                " GROUP BY user_name ORDER BY total_edits DESC, user_name",
+                                "SELECT window_start, window_end, user_name, sum(edit_count) AS edit_count,"
+                                " min(created_at) AS created_at FROM user_edit_counts"
+                                " WHERE window_start >= datetime('now', '-24 hours')"
+                                " GROUP BY window_start, window_end, key"
+                                " ORDER BY window_start DESC, edit_count DESC, user_name",
                                 err);
     return c ? c
-             : view_put(s, "top_contributors_hourly",
-                        "SELECT strftime('%Y-%m-%d %H:00:00', window_start) AS hour, user_name, sum(edit_count) AS"
-                        " total_edits FROM user_edit_counts WHERE window_start >= datetime('now', '-24 hours')"
-                        " GROUP BY hour, user_name ORDER BY hour DESC, total_edits DESC, user_name LIMIT 50",
-                        err);
+             : view_put(
+                   s, "top_contributors_hourly",
+                   "SELECT user_name, sum(edit_count) AS total_edits, count(DISTINCT window_start) AS active_windows"
+                   " FROM user_edit_counts WHERE window_start >= datetime('now', '-1 hour')"
+                   " GROUP BY key ORDER BY total_edits DESC, user_name LIMIT 50",
+                   err);
 }
 
 /* ---- what is declared */

@@ -144,8 +144,13 @@ static void what_a_person_sees(void **state)
     int64_t now = clock_wall(&clock_real) / MINUTE * MINUTE;
     assert_ok(commit(s, 2, now, &e), e);
     assert_ok(commit(s, 3, now - MINUTE, &e), e);
-    assert_sql(p, "SELECT count(*), max(total_edits), max(active_windows) FROM recent_user_activity", "50|7|2");
-    assert_sql(p, "SELECT count(*) FROM top_contributors_hourly", "50");
+    assert_sql(p, "SELECT count(*), max(edit_count), count(DISTINCT window_start) FROM recent_user_activity",
+               "100|4|2");
+    assert_sql(p, "SELECT count(*), max(total_edits), max(active_windows) FROM top_contributors_hourly", "50|7|2");
+    assert_sql(p,
+               "SELECT group_concat(name || ' ' || type) FROM pragma_table_info('user_edit_counts_rows') WHERE name IN"
+               " ('user_name', 'edit_count')",
+               "user_name TEXT,edit_count INTEGER");
     assert_sql(p, "PRAGMA quick_check", "ok");
     assert_sql(p, "PRAGMA journal_mode", "wal");
     s->ops->close(s);
