@@ -99,8 +99,8 @@ function Row({ page, rank, top, by }: { page: Page; rank: number; top: number; b
 function reasonForNone(data: Data | null, chip: Chip | null, window: Window): string {
   if (!data) return "";
   if (!data.now) {
-    if (chip?.problem) return `Nothing has been received yet: ${chip.problem}.`;
-    return "Nothing has been received yet. The source is connected as the state above says; the first events appear here at once.";
+    if (chip?.problem) return `Nothing has been received yet: ${chip.problem}. The command "wikitally doctor source" checks the way there, step by step.`;
+    return "Nothing has been received yet. The first events appear here at once; the state above says how the source is doing.";
   }
   if (data.now.changes > 0) return `No page was edited in the last ${windowWords[window]}: what came were log entries and categorisations.`;
   return `No change in the last ${windowWords[window]} of event time. A longer window, above, may show more.`;
