@@ -144,13 +144,13 @@ static void the_shape_is_that_of_the_stream(void **state)
     assert_int_equal(s.arrival_falls, 0);
     assert_int_equal(s.by_topic[1], 0);
     assert_int_equal(s.types[4], 0);
-    BETWEEN(s.types[0] / (double)N, 0.35, 0.75);
-    BETWEEN(s.types[3] / (double)N, 0.15, 0.55);
-    BETWEEN(s.types[2] / (double)N, 0.01, 0.10);
-    BETWEEN(s.types[1] / (double)N, 0.01, 0.12);
-    BETWEEN(s.bots / (double)N, 0.30, 0.70);
-    BETWEEN(s.non_ascii / (double)N, 0.15, 0.60);
-    BETWEEN(s.late / (double)N, 0.0002, 0.0015);
+    BETWEEN((double)s.types[0] / N, 0.35, 0.75);
+    BETWEEN((double)s.types[3] / N, 0.15, 0.55);
+    BETWEEN((double)s.types[2] / N, 0.01, 0.10);
+    BETWEEN((double)s.types[1] / N, 0.01, 0.12);
+    BETWEEN((double)s.bots / N, 0.30, 0.70);
+    BETWEEN((double)s.non_ascii / N, 0.15, 0.60);
+    BETWEEN((double)s.late / N, 0.0002, 0.0015);
     BETWEEN(s.bytes / N, 1100, 1500);
     BETWEEN(N * 1e6 / (double)(s.last_dt_us - s.first_dt_us), 35, 60);
     assert_true(s.log_object > 0 && s.log_array > 0 && s.no_id > 0);
@@ -162,17 +162,17 @@ static void options_do_what_they_say(void **state)
     (void)state;
     assert_int_equal(measure(&o, N).late, 0);
     o.late = 0.05;
-    BETWEEN(measure(&o, N).late / (double)N, 0.03, 0.06);
+    BETWEEN((double)measure(&o, N).late / N, 0.03, 0.06);
     o.late = 0;
     o.future = 0.02;
-    BETWEEN(measure(&o, N).future / (double)N, 0.015, 0.025);
+    BETWEEN((double)measure(&o, N).future / N, 0.015, 0.025);
     o.future = 0;
     o.duplicates = 0.03;
-    BETWEEN(measure(&o, N).repeats / (double)N, 0.02, 0.04);
+    BETWEEN((double)measure(&o, N).repeats / N, 0.02, 0.04);
     o.duplicates = 0;
     o.poison = 0.01;
     struct shape s = measure(&o, N);
-    BETWEEN(s.dead / (double)N, 0.007, 0.013);
+    BETWEEN((double)s.dead / N, 0.007, 0.013);
     assert_int_equal(s.holes, 0);
     o.poison = 0;
     o.rate = 450;
@@ -200,7 +200,7 @@ static void rare_things_happen(void **state)
     (void)state;
     struct shape s = measure(&(struct generator_options){.seed = 13, .rare = true, .start_us = TIME_NONE}, N);
     assert_true(s.external > 3 && s.missing_user > 3 && s.dead > 3 && s.repeats > 3);
-    BETWEEN(s.types[4] / (double)N, 0.0003, 0.01);
+    BETWEEN((double)s.types[4] / N, 0.0003, 0.01);
 }
 
 /* Killed at every commit in turn: in the end the journal is that of one run. */
