@@ -4,6 +4,7 @@ import importlib.util
 import json
 import pathlib
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -130,9 +131,8 @@ class Counting(Tree):
 
     def python(self, text):
         self.write('test_x.py', text)
-        stage = self.tool_test.unittests([])
-        one = next(cell.cell_contents for cell in stage.__closure__ if callable(cell.cell_contents))
-        return one(self.root / 'test_x.py', self.root / 'log')
+        done = subprocess.run([sys.executable, '-m', 'unittest', '-v', 'test_x'], cwd=self.root, capture_output=True, text=True)
+        return self.tool_test.read_unittest('test_x.py', done.returncode, done.stdout + done.stderr)
 
     def test_python_tests_are_counted_by_name(self):
         count = self.python('import unittest\nclass T(unittest.TestCase):\n'
@@ -143,6 +143,11 @@ class Counting(Tree):
 
     def test_a_python_file_that_does_not_load_is_a_failure(self):
         self.assertEqual(self.python('import nothing_of_that_name\n')[:2], (0, 1))
+
+    def test_python_inside_of_meson_is_counted_too(self):
+        line = json.dumps({'name': 'sim x', 'stdout': '', 'stderr': 'Ran 12 tests in 3.0s\n\nOK (skipped=2)\n', 'result': 'OK',
+                           'returncode': 0})
+        self.assertEqual(self.tool_test.read_test(line)[:3], (10, 0, 2))
 
 
 if __name__ == '__main__':
