@@ -54,6 +54,9 @@ struct gen_place {
 
 extern const char *const gen_topics[2]; /* eqiad, codfw */
 
+void gen_add_uuid(struct buf *b, struct rng *rng);         /* a fresh one, version 4 */
+void gen_add_dt(struct buf *out, int64_t dt_ms, bool old); /* old: as in 2017, +00:00 and whole seconds */
+
 /* The JSON text of one event, appended to out. `scratch` is overwritten. */
 void gen_write(struct buf *out, struct buf *scratch, struct rng *rng, const struct gen_wiki *wikis,
                const struct gen_event *e, const struct gen_place *place);

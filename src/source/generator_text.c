@@ -37,7 +37,7 @@ static void add_uuid(struct buf *b, uint64_t hi, uint64_t lo)
     add_hex(b, lo << 16, 12);
 }
 
-static void add_fresh_uuid(struct buf *b, struct rng *rng)
+void gen_add_uuid(struct buf *b, struct rng *rng)
 {
     uint64_t hi = rng_next(rng);
     add_uuid(b, hi, rng_next(rng));
@@ -393,7 +393,7 @@ static void add_log(struct buf *out, const struct gen_event *e, enum log_style l
 
 /* ---------------------------------------------------------------- the whole event */
 
-static void add_dt(struct buf *out, int64_t dt_ms, bool old)
+void gen_add_dt(struct buf *out, int64_t dt_ms, bool old)
 {
     if (old) { /* 2017: +00:00, whole seconds */
         time_format(out, dt_ms / 1000 * US_PER_SECOND);
@@ -414,7 +414,7 @@ static void add_meta(struct buf *out, const struct gen_wiki *w, const struct gen
     ADD(out, "\",\"request_id\":\"");
     add_uuid(out, e->request_hi, e->request_lo);
     ADD(out, "\",\"id\":\"");
-    add_fresh_uuid(out, rng);
+    gen_add_uuid(out, rng);
     ADD(out, "\",\"domain\":\"");
     buf_addz(out, w->server);
     if (e->rare == RARE_OLD_META) {
@@ -422,7 +422,7 @@ static void add_meta(struct buf *out, const struct gen_wiki *w, const struct gen
     } else {
         ADD(out, "\",\"stream\":\"mediawiki.recentchange\",\"dt\":\"");
     }
-    add_dt(out, e->dt_ms, e->rare == RARE_OLD_META);
+    gen_add_dt(out, e->dt_ms, e->rare == RARE_OLD_META);
     ADD(out, "\",\"topic\":\"");
     buf_addz(out, place->topic);
     ADD(out, "\",\"partition\":0,\"offset\":");
@@ -582,68 +582,4 @@ void gen_write(struct buf *out, struct buf *scratch, struct rng *rng, const stru
     add_parsed(scratch, e, w, part(scratch, comment_at, end), part(scratch, url_at, comment_at));
     add_string(out, part(scratch, html_at, scratch->len));
     ADD(out, "}");
-}
-
-void gen_write_canary(struct buf *out, struct rng *rng, const struct gen_event *e, const struct gen_place *place)
-{
-    ADD(out, "{\"$schema\":\"/mediawiki/recentchange/1.0.1\",\"meta\":{\"request_id\":\"");
-    add_fresh_uuid(out, rng);
-    ADD(out, "\",\"id\":\"");
-    add_fresh_uuid(out, rng);
-    ADD(out, "\",\"domain\":\"canary\",\"stream\":\"mediawiki.recentchange\",\"dt\":\"");
-    add_dt(out, e->dt_ms, false);
-    ADD(out, "\",\"topic\":\"");
-    buf_addz(out, place->topic);
-    ADD(out, "\",\"partition\":0,\"offset\":");
-    buf_add_int(out, place->offset);
-    ADD(out, "}");
-    if (e->style & 1) { /* some repeat the schema's example */
-        ADD(out,
-            ",\"type\":\"edit\",\"title\":\"Example\",\"timestamp\":1,\"user\":\"Example\",\"wiki\":\"examplewiki\"");
-    }
-    ADD(out, "}");
-}
-
-void gen_write_poison(struct buf *out, struct rng *rng, int64_t dt_ms)
-{
-    uint64_t kind = rng_below(rng, 10);
-    if (kind == 9) {
-        ADD(out, "<html><body>502 Bad Gateway ");
-        add_fresh_uuid(out, rng);
-        ADD(out, "</body></html>");
-        return;
-    }
-    if (kind == 8) {
-        for (int i = 0; i < 100; i++) {
-            buf_addc(out, '[');
-        }
-        buf_addc(out, '"');
-        add_fresh_uuid(out, rng);
-        buf_addc(out, '"');
-        for (int i = 0; i < 100; i++) {
-            buf_addc(out, ']');
-        }
-        return;
-    }
-    if (kind == 7) {
-        ADD(out, "[\"");
-        add_fresh_uuid(out, rng);
-        ADD(out, "\"]");
-        return;
-    }
-    ADD(out, "{\"meta\":{\"id\":\"");
-    add_fresh_uuid(out, rng);
-    ADD(out, "\",\"domain\":\"en.wikipedia.org\"");
-    if (kind != 6) { /* 6: no time at all */
-        ADD(out, ",\"dt\":\"");
-        add_dt(out, dt_ms, false);
-        ADD(out, "\"");
-    }
-    ADD(out, "},\"type\":\"edit\",\"wiki\":\"enwiki\",\"title\":\"Caf");
-    static const char *const middle[] = {"\xE9", "\\ud800", "\x01", "\xC3\xA9", "\xC3\xA9", "\xC3\xA9", "\xC3\xA9"};
-    buf_addz(out, middle[kind]);   /* 0: Latin-1, 1: half a pair, 2: a raw control character */
-    buf_addz(out, kind == 3   ? "" /* truncated frame */
-                  : kind == 4 ? "\",\"timestamp\":\"yesterday\"}"
-                  : kind == 5 ? "\"}x"
-                              : "\"}");
 }

@@ -212,33 +212,48 @@ static bool unpack_base64(struct buf *out, struct str text)
     return !out->overflow;
 }
 
+/* "name": with blanks where JSON allows them. */
+static bool name(struct str *s, const char *quoted)
+{
+    return skip(s, quoted) && skip(s, ":");
+}
+
+/* {"partition":p,"offset":o,"arrival_ms":a,"value": is passed over; what remains is the value and the last bracket. */
+static bool read_envelope(struct str *s, int64_t *ret_arrival_us)
+{
+    int64_t number_;
+    if (!skip(s, "{") || !name(s, "\"partition\"") || !number(s, &number_) || !skip(s, ",") || !name(s, "\"offset\"") ||
+        !number(s, &number_) || !skip(s, ",") || !name(s, "\"arrival_ms\"")) {
+        return false;
+    }
+    *ret_arrival_us = TIME_NONE;
+    if (!skip(s, "null")) {
+        if (!number(s, &number_)) {
+            return false;
+        }
+        *ret_arrival_us = number_ >= 0 && number_ < TIME_END / US_PER_MS ? number_ * US_PER_MS : TIME_NONE;
+    }
+    return skip(s, ",") && name(s, "\"value\"") && str_ends(*s, STR("}"));
+}
+
 /* Is this line an envelope? Then *line becomes what is inside. */
 static void open_envelope(struct recording *r, struct str *line, int64_t *ret_arrival_us)
 {
     struct str s = str_trim(*line);
-    int64_t partition, offset, arrival_ms = 0;
-    if (!skip(&s, "{") || !skip(&s, "\"partition\"") || !skip(&s, ":") || !number(&s, &partition) || !skip(&s, ",") ||
-        !skip(&s, "\"offset\"") || !skip(&s, ":") || !number(&s, &offset) || !skip(&s, ",") ||
-        !skip(&s, "\"arrival_ms\"") || !skip(&s, ":")) {
+    int64_t arrival_us;
+    if (!read_envelope(&s, &arrival_us)) {
         return;
     }
-    bool known = !skip(&s, "null");
-    if ((known && !number(&s, &arrival_ms)) || !skip(&s, ",") || !skip(&s, "\"value\"") || !skip(&s, ":") ||
-        !str_ends(s, STR("}"))) {
-        return;
-    }
-    struct str value = str_trim(str_n(s.ptr, s.len - 1));
-    struct str packed = value;
-    if (skip(&packed, "null") && skip(&packed, ",") && skip(&packed, "\"value_b64\"") && skip(&packed, ":") &&
-        skip(&packed, "\"") && str_ends(packed, STR("\""))) {
+    struct str value = str_trim(str_n(s.ptr, s.len - 1)), packed = value;
+    if (skip(&packed, "null") && skip(&packed, ",") && name(&packed, "\"value_b64\"") && skip(&packed, "\"") &&
+        str_ends(packed, STR("\""))) {
         if (!unpack_base64(&r->unpacked, str_n(packed.ptr, packed.len - 1))) {
             return;
         }
         value = buf_str(&r->unpacked);
     }
     *line = value;
-    *ret_arrival_us =
-        known && arrival_ms >= 0 && arrival_ms < TIME_END / US_PER_MS ? arrival_ms * US_PER_MS : TIME_NONE;
+    *ret_arrival_us = arrival_us;
 }
 
 static enum err_class next_json(struct recording *r, struct str *ret_bytes, int64_t *ret_arrival_us, bool *ret_more,
