@@ -5,10 +5,13 @@
 # The packages are those of package-lock.json; node-rdkafka is built against the system's librdkafka, with the headers
 # that lie beside the installed Node.
 set -u
+absolute() { case $1 in -|/*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
+broker=$(absolute "$1")
+peer=$(absolute "$2")
 cd "$(dirname "$0")" || exit 1
 skip() { echo "SKIP: $1"; exit 77; }
 
-[ "$1" != - ] || skip 'librdkafka is not installed'
+[ "$broker" != - ] || skip 'librdkafka is not installed'
 command -v node >/dev/null || skip 'node is not installed'
 command -v npm >/dev/null || skip 'npm is not installed'
 built=node_modules/node-rdkafka/build/Release/node-librdkafka.node
@@ -28,4 +31,4 @@ if [ ! -e "$built" ] || [ package-lock.json -nt "$built" ]; then
     rm -f "$log"
     touch "$built"
 fi
-exec node test.mjs "$1" "$2"
+exec node test.mjs "$broker" "$peer"
