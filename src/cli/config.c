@@ -122,8 +122,8 @@ static int config_run(struct cli *cli, int argc, char **argv, struct err *err)
     else if (strcmp(what, "schema") == 0)
         config_schema(&b);
     else
-        return cli_usage(err, "config: wants init, show, diff, check, test, explain or schema%s%s%s", *what ? ", not \"" : "",
-                         what, *what ? "\"" : "");
+        return cli_usage(err, "config: wants init, show, diff, check, test, explain or schema%s%s%s",
+                         *what ? ", not \"" : "", what, *what ? "\"" : "");
     return print_and_free(&b);
 }
 
@@ -131,7 +131,7 @@ const struct command command_config = {"config", "make, show, check, test or exp
                                        "  wikitally config init > wikitally.yaml\n"
                                        "  wikitally config check wikitally.yaml\n"
                                        "  wikitally config show --origin\n"
-    "  wikitally config diff\n"
+                                       "  wikitally config diff\n"
                                        "  wikitally config explain source.overlap\n"
                                        "  wikitally config test examples/event-time-tests.yaml\n\n"
                                        "Layers, a later one wins: defaults, /etc/wikitally/wikitally.yaml, the user's "

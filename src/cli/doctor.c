@@ -134,8 +134,8 @@ static void check_disk(struct doctor *d)
             space < DISK_FAIL_BYTES   ? "fail"
             : space < DISK_WARN_BYTES ? "warn"
                                       : "ok",
-            space < DISK_WARN_BYTES ? "wikitally config explain journal.retention_bytes" : NULL, "%.1f GiB free for \"%s\"",
-            (double)space / (1 << 30), d->cli->directory);
+            space < DISK_WARN_BYTES ? "wikitally config explain journal.retention_bytes" : NULL,
+            "%.1f GiB free for \"%s\"", (double)space / (1 << 30), d->cli->directory);
 }
 
 static void check_journal(struct doctor *d)

@@ -526,7 +526,7 @@ static size_t keep_escaped(void *cls, struct MHD_Connection *connection, char *t
     return strlen(text);
 }
 
-static void on_log(void *cls, const char *format, va_list args)
+static void __attribute__((format(printf, 2, 0))) on_log(void *cls, const char *format, va_list args)
 {
     char text[512];
     (void)cls;

@@ -26,7 +26,7 @@ enum { PENDING_MAX = 1 << 22, RUNS = 3, COPIES = 64, SECONDS_1Y = 31557600 };
 
 struct bot_run {
     int64_t from_us, to_us, next_us; /* next_us: of its next request */
-    double rate; /* events per second */
+    double rate;                     /* events per second */
     uint16_t wiki;
     uint32_t user, title;
     bool categories; /* a run on categories: most of its events are categorize rows */

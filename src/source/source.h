@@ -80,7 +80,7 @@ struct file_options {
     bool loop;
     const char *arrival_tsv; /* as in oracle.md section 1; NULL */
     int64_t arrival_base_ms;
-    int64_t limit; /* stop after that many records; 0: none */
+    int64_t limit;          /* stop after that many records; 0: none */
     int64_t close_after_us; /* --close: at the end a tick that far behind the source's stream time; 0: none */
 };
 /* Follows the files one after the other; its note "file" goes with each batch, so that after a kill it goes on with the
@@ -133,8 +133,8 @@ struct hole_row {
 }; /* outcome: open, healed, unfilled */
 enum err_class source_audit_rows(struct str audit_note, struct arena *arena, const struct hole_row **ret_rows,
                                  size_t *ret_count, struct err *err);
-/* R13: lowers keep[partition] to the first record that rebuilding the table of identities will read again. A note that is not understood lowers
- * them all to 0: nothing is removed then. */
+/* R13: lowers keep[partition] to the first record that rebuilding the table of identities will read again. A note that
+ * is not understood lowers them all to 0: nothing is removed then. */
 void source_tail_keep(struct str position_note, int64_t *keep, uint32_t partitions);
 /* A gap in the resume (R3): what could not be proven continuous. */
 struct gap_row {

@@ -140,8 +140,8 @@ static const char *const hostile[] = {"<script>alert(1)</script>",
                                       "]]>",
                                       "&lt;script&gt;",
                                       "javascript:alert(1)",
-                                      "\xe2\x80\xae"
-                                      "gnp.exe",
+                                      ("\xe2\x80\xae"
+                                       "gnp.exe"),
                                       "%s%n%x",
                                       "{{constructor.constructor('x')()}}",
                                       "<bdi dir=rtl></bdi><svg onload=alert(1)>",
