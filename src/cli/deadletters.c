@@ -173,8 +173,7 @@ static int retry(struct cli *cli, const char *text, struct err *err)
     struct journal *journal = NULL;
     struct ingest *ingest = NULL;
     static const atomic_bool stopping = false;
-    struct journal_options options = {
-        .directory = cli->directory, .partitions = (uint32_t)cli->config.journal.partitions, .clock = &clock_real};
+    struct journal_options options = {.directory = cli->directory, .clock = &clock_real};
     struct source_options source;
     enum err_class cls = source_spec_parse(NULL, &cli->config, &spec, err);
     if (!cls)

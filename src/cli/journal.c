@@ -94,7 +94,7 @@ static int dump(struct dumping *d, int64_t only, int64_t from, int64_t to, struc
 static int repair(const char *directory, uint32_t partition, int64_t offset, struct err *err)
 {
     struct journal *journal;
-    struct journal_options options = {.directory = directory, .partitions = 1, .clock = &clock_real};
+    struct journal_options options = {.directory = directory, .clock = &clock_real};
     if (offset < 0)
         return cli_usage(err, "journal repair: wants --skip OFFSET, as \"journal verify\" names it");
     if (journal_open_sqlite(&options, &journal, err))

@@ -58,6 +58,10 @@ uint64_t journal_wait(struct journal *j, uint64_t seen, int64_t timeout_us)
 enum err_class journal_info_new(const struct journal_options *options, struct journal_info *ret_info, struct err *err)
 {
     struct journal_info info = {.partitions = options->partitions, .created_us = clock_wall(options->clock)};
+    if (!options->source) {
+        return err_set(err, ERR_REJECT, EXIT_NOINPUT, "there is no journal in \"%s\"",
+                       options->directory ? options->directory : "memory");
+    }
     if (options->partitions < 1 || options->partitions > PARTITION_MAX) {
         return err_set(err, ERR_REJECT, EXIT_CONFIG, "a journal has 1 to %d partitions, not %u", PARTITION_MAX,
                        options->partitions);
@@ -77,13 +81,13 @@ enum err_class journal_info_new(const struct journal_options *options, struct jo
 enum err_class journal_info_check(const struct journal_info *info, const struct journal_options *options,
                                   struct err *err)
 {
-    if (strcmp(info->source, options->source) != 0 && !fault("R2.source")) {
+    if (options->source && strcmp(info->source, options->source) != 0 && !fault("R2.source")) {
         return err_set(
             err, ERR_REJECT, EXIT_CONFIG,
             "the journal holds records of source \"%s\", not of \"%s\"; give this source a directory of its own",
             info->source, options->source);
     }
-    if (options->partitions < info->partitions) {
+    if (options->partitions != 0 && options->partitions < info->partitions) {
         return err_set(err, ERR_REJECT, EXIT_CONFIG, "the journal has %u partitions; they can only become more, not %u",
                        info->partitions, options->partitions);
     }

@@ -18,10 +18,10 @@ struct journal_reader;
 
 struct journal_options {
     const char *directory; /* SQLite: holds journal.db and the lock file; NULL for memory */
-    const char
-        *source; /* R2: the source's identity, e.g. "eventstreams:https://stream.wikimedia.org/v2/stream/recentchange";
-                    another one stored there is refused (EXIT_CONFIG) */
-    uint32_t partitions; /* created with; opening with more adds partitions, with fewer is refused */
+    /* R2: the source's identity, e.g. "eventstreams:https://stream.wikimedia.org/v2/stream/recentchange"; another one
+     * stored there is refused (EXIT_CONFIG). NULL: whatever it is; there must be a journal then (EXIT_NOINPUT). */
+    const char *source;
+    uint32_t partitions; /* created with; opening with more adds partitions, with fewer is refused; 0: as it is */
     int64_t max_bytes;   /* R13 hard limit of the database file; 0: none */
     bool adopt;          /* R15 --adopt: raise the epoch */
     struct clock *clock;

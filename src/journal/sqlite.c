@@ -313,11 +313,22 @@ static enum err_class all_write(struct sqlite_journal *j, const struct batch *ba
     return c ? c : fold_old(j, journal_tally_floor(ends->newest_arrival_us), err);
 }
 
+/* R14: the position is in the same transaction as the records it covers. What a test takes away: it goes ahead. */
+static enum err_class append_begin(struct sqlite_journal *j, const struct batch *batch, struct err *err)
+{
+    enum err_class c = sqlite_journal_begin(j, err);
+    if (!c && fault("R14.position_first")) {
+        c = db_end(&j->db, notes_write(j, batch, err), err);
+        c = c ? c : sqlite_journal_begin(j, err);
+    }
+    return c;
+}
+
 static enum err_class sqlite_append(struct journal *base, const struct batch *batch, int64_t *ret_ends, struct err *err)
 {
     struct sqlite_journal *j = sqlite_of(base);
     struct err own = {0}, *e = err ? err : &own;
-    enum err_class c = sqlite_journal_begin(j, e);
+    enum err_class c = append_begin(j, batch, e);
     if (c) {
         return c;
     }
@@ -407,7 +418,7 @@ static enum err_class options_apply(struct sqlite_journal *j, const struct journ
 {
     struct journal_info *info = &j->base.info;
     const struct str none = {0};
-    if (options->partitions == info->partitions && !options->adopt) {
+    if (options->partitions <= info->partitions && !options->adopt) {
         return ERR_NONE;
     }
     enum err_class c = sqlite_journal_begin(j, err);
@@ -420,7 +431,7 @@ static enum err_class options_apply(struct sqlite_journal *j, const struct journ
     }
     c = db_end(&j->db, c, err);
     if (!c) {
-        info->partitions = options->partitions;
+        info->partitions = options->partitions > info->partitions ? options->partitions : info->partitions;
         info->epoch += options->adopt;
     }
     return c;
@@ -490,11 +501,23 @@ static struct sqlite_journal *sqlite_new(const struct journal_options *options)
     return j;
 }
 
+/* A journal that is only to be mended is not made: not even its directory or lock. */
+static enum err_class must_exist(const struct journal_options *options, struct err *err)
+{
+    AUTO(buf) struct buf path = {0};
+    buf_addf(&path, "%s/journal.db", options->directory);
+    if (options->source || access(path.ptr, F_OK) == 0) {
+        return ERR_NONE;
+    }
+    return err_set(err, ERR_REJECT, EXIT_NOINPUT, "there is no journal in \"%s\"", options->directory);
+}
+
 enum err_class journal_open_sqlite(const struct journal_options *options, struct journal **ret_journal, struct err *err)
 {
     struct sqlite_journal *j = sqlite_new(options);
     struct err own = {0}, *e = err ? err : &own;
-    enum err_class c = lock_take(options->directory, &j->lock_fd, e);
+    enum err_class c = must_exist(options, e);
+    c = c ? c : lock_take(options->directory, &j->lock_fd, e);
     c = c ? c : connect(j, fill, (void *)(uintptr_t)options, e);
     c = c ? c : sqlite_info_read(&j->db, &j->base.info, e);
     c = c ? c : journal_info_check(&j->base.info, options, e);
