@@ -153,7 +153,7 @@ static enum err_class retry_each(struct letters *l, struct journal *journal, str
             return cls;
         }
         if (!admitted)
-            fprintf(stderr, "%lld: still dead: %s\n", (long long)l->list[i].id, why.text);
+            fprintf(stderr, "%lld: %s\n", (long long)l->list[i].id, why.text);
         *ret_done += admitted;
     }
     return ERR_NONE;
