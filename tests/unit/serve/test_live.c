@@ -186,8 +186,9 @@ static int open_stream(const char *query, const char *last_id, struct buf *text)
 
 static void read_until(int fd, struct buf *text, const char *what)
 {
+    int64_t until_us = clock_mono(&clock_real) + 10 * US_PER_SECOND;
     while (!buf_contains(text, what)) {
-        if (!client_read(fd, text, 5000))
+        if (clock_mono(&clock_real) > until_us || !client_read(fd, text, 5000))
             fail_msg("the stream never said '%s': %s", what, text->ptr ? text->ptr : "");
     }
 }
