@@ -63,9 +63,9 @@ static enum err_class keep_tail(struct ingest *i, int64_t *keep, uint32_t partit
     return cls;
 }
 
-static enum err_class retain(struct ingest *i, bool hard, struct err *err)
+static enum err_class retain(struct ingest *i, bool hard, int64_t *ret_removed, struct err *err)
 {
-    int64_t keep[PARTITION_MAX], removed = 0;
+    int64_t keep[PARTITION_MAX];
     uint32_t partitions = journal_partitions(i->options.journal);
     for (uint32_t p = 0; p < partitions; p++)
         keep[p] = INT64_MAX;
@@ -75,9 +75,10 @@ static enum err_class retain(struct ingest *i, bool hard, struct err *err)
         return err->cls;
     struct journal_retention r = {i->options.retention_age_us, i->options.retention_bytes, i->newest_arrival_us, keep,
                                   hard};
-    enum err_class cls = journal_retain(i->options.journal, &r, &removed, err);
-    if (!cls && removed > 0)
-        diag_info("journal", "retention removed %lld records", (long long)removed);
+    *ret_removed = 0;
+    enum err_class cls = journal_retain(i->options.journal, &r, ret_removed, err);
+    if (!cls && *ret_removed > 0)
+        diag_info("journal", "retention removed %lld records", (long long)*ret_removed);
     return cls;
 }
 
@@ -87,7 +88,8 @@ static enum err_class retain_sometimes(struct ingest *i, struct err *err)
     if (now - i->retained_mono_us < RETENTION_EVERY_US)
         return ERR_NONE;
     i->retained_mono_us = now;
-    enum err_class cls = retain(i, false, err);
+    int64_t removed;
+    enum err_class cls = retain(i, false, &removed, err);
     return cls == ERR_RETRY ? ERR_NONE : cls; /* no room to make room: the next append says so */
 }
 
@@ -100,8 +102,9 @@ static bool make_room(struct ingest *i, struct err *err)
         status_change(say_problem, err->text);
     }
     struct err ignored = {0};
-    bool released = retain(i, i->options.release_when_full, &ignored) == ERR_NONE && i->options.release_when_full;
-    for (int n = 0; !released && n < 10; n++) {
+    int64_t removed = 0; /* none, though told to release: the batch alone is larger than the journal may be */
+    bool room = retain(i, i->options.release_when_full, &removed, &ignored) == ERR_NONE && removed > 0;
+    for (int n = 0; !room && n < 10; n++) {
         if (atomic_load(i->options.stopping))
             return false;
         i->options.clock->sleep_us(i->options.clock, FULL_WAIT_US / 10);
