@@ -21,7 +21,17 @@ static const char *const topics[] = {"eqiad", "codfw"};
 static const int64_t t0 = INT64_C(1700000000000); /* ms; the server's clock when the test begins */
 
 enum { STEPS = 64, WANTS = 32 };
-enum step_what { STEP_END, STEP_CONNECT, STEP_REFUSE, STEP_FATAL, STEP_RECORD, STEP_CANARY, STEP_CUT, STEP_SILENCE };
+enum step_what {
+    STEP_END,
+    STEP_CONNECT,
+    STEP_REFUSE,
+    STEP_FATAL,
+    STEP_RECORD,
+    STEP_AHEAD, /* a record whose meta.dt is id seconds ahead */
+    STEP_CANARY,
+    STEP_CUT,
+    STEP_SILENCE
+};
 struct step { /* what the server does next; a read before its time is silent */
     enum step_what what;
     int64_t at_ms; /* record, cut: server time less t0; connect: Date less server time; refuse: Retry-After */
@@ -92,7 +102,8 @@ static enum transport_event server_read(struct transport *t, struct connection *
     struct server *s = (struct server *)t;
     const struct step *step = s->step;
     int64_t at_us = step->at_ms * US_PER_MS;
-    bool timed = step->what == STEP_RECORD || step->what == STEP_CANARY || step->what == STEP_CUT;
+    bool ahead = step->what == STEP_AHEAD;
+    bool timed = step->what == STEP_RECORD || ahead || step->what == STEP_CANARY || step->what == STEP_CUT;
     if (step->what == STEP_END) {
         s->source->ops->stop(s->source);
         return TRANSPORT_CUT;
@@ -108,7 +119,8 @@ static enum transport_event server_read(struct transport *t, struct connection *
         c->cut_label = "cut";
         return TRANSPORT_CUT;
     }
-    *ret_data = fake_event(step->id, step->topic ? step->topic : "eqiad", t0 + step->at_ms, t0 + step->at_ms, step->id,
+    int64_t dt_ms = t0 + step->at_ms + (ahead ? step->id * INT64_C(1000) : 0);
+    *ret_data = fake_event(step->id, step->topic ? step->topic : "eqiad", dt_ms, t0 + step->at_ms, step->id,
                            step->what == STEP_CANARY ? "canary" : "x.org", "w");
     return TRANSPORT_RECORD;
 }
@@ -470,6 +482,71 @@ static void R3_far_behind_two_connections_merged_by_time(void **state)
     fixture_fini(&f);
 }
 
+/* The ids of the journal's records, in their order. */
+static void assert_ids(const struct fixture *f, const int *ids, size_t count)
+{
+    assert_int_equal(f->journal->count[0], count);
+    for (size_t i = 0; i < count; i++) {
+        const struct record *r = &f->journal->records[0][i];
+        AUTO(buf) struct buf id = {0};
+        buf_addf(&id, "\"id\":\"id-%d\"", ids[i]);
+        assert_non_null(memmem(r->value.ptr, r->value.len, id.ptr, id.len));
+    }
+}
+
+/* Both topics are behind; eqiad's backlog begins with a record from the future. Were that one "younger than half the
+ * delay", eqiad would count as caught up, and codfw's 102 s would come before what is left of eqiad's backlog. */
+static void R3_pyoung_a_record_from_the_future_is_not_young(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    run_once(&f, (struct step[]){{STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_RECORD, 5000, 1, "eqiad"},
+                                 {STEP_RECORD, 6000, 2, "codfw"},
+                                 {STEP_CUT, 11000, 0, NULL},
+                                 {STEP_REFUSE, 90000, 0, NULL},
+                                 {STEP_CONNECT, 0, 0, NULL}, /* Date says: far behind */
+                                 {STEP_CONNECT, 0, 0, NULL}, /* eqiad */
+                                 {STEP_RECORD, 5000, 1, "eqiad"},
+                                 {STEP_CONNECT, 0, 0, NULL}, /* codfw */
+                                 {STEP_RECORD, 6000, 2, "codfw"},
+                                 {STEP_AHEAD, 7000, 300, "eqiad"},
+                                 {STEP_RECORD, 8000, 4, "eqiad"},
+                                 {STEP_RECORD, 102000, 5, "codfw"},
+                                 {STEP_RECORD, 9000, 6, "eqiad"},
+                                 {STEP_RECORD, 10000, 7, "eqiad"},
+                                 {STEP_END, 0, 0, NULL}});
+    assert_int_equal(f.server.want_count, 5); /* still one connection a topic */
+    assert_ids(&f, (const int[]){1, 2, 300, 4, 6, 7}, 6);
+    fixture_fini(&f);
+}
+
+/* Both records in hand are a little ahead of their arrival: neither is earlier, the one that is further ahead does not
+ * wait (and with it all that is behind it). */
+static void R3_mergekey_merged_by_the_earlier_of_dt_and_arrival(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    run_once(&f, (struct step[]){{STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_RECORD, 5000, 1, "eqiad"},
+                                 {STEP_RECORD, 6000, 2, "codfw"},
+                                 {STEP_CUT, 11000, 0, NULL},
+                                 {STEP_REFUSE, 90000, 0, NULL},
+                                 {STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_CONNECT, 0, 0, NULL}, /* eqiad */
+                                 {STEP_RECORD, 5000, 1, "eqiad"},
+                                 {STEP_CONNECT, 0, 0, NULL}, /* codfw */
+                                 {STEP_RECORD, 6000, 2, "codfw"},
+                                 {STEP_AHEAD, 101000, 50, "eqiad"},
+                                 {STEP_AHEAD, 101001, 10, "codfw"},
+                                 {STEP_RECORD, 9000, 3, "eqiad"}, /* behind the one that is 50 s ahead */
+                                 {STEP_END, 0, 0, NULL}});
+    assert_ids(&f, (const int[]){1, 2, 50, 3, 10}, 5);
+    fixture_fini(&f);
+}
+
 /* ---- with the real clock */
 
 static void *stop_soon(void *source)
@@ -513,6 +590,8 @@ int main(void)
         cmocka_unit_test(R3_again_filtered_copy_of_the_last_is_nothing_new),
         cmocka_unit_test(R7_no_tick_beyond_a_missing_canary),
         cmocka_unit_test(R3_far_behind_two_connections_merged_by_time),
+        cmocka_unit_test(R3_pyoung_a_record_from_the_future_is_not_young),
+        cmocka_unit_test(R3_mergekey_merged_by_the_earlier_of_dt_and_arrival),
         cmocka_unit_test(R13_stops_within_a_second_while_waiting),
     };
     diag_setup(DIAG_ERROR, false, 2);
