@@ -13,9 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { LEDGER_TRIES = 20 };
+
 struct reading {
     struct ledger_view *view;
     const struct ledger_range *range;
+    bool only_ends; /* the ends of the journal, not its ledger */
     size_t cap;
     int64_t totals[2][SOURCE_BUCKETS];
 };
@@ -102,7 +105,8 @@ static void check_source(struct reading *r)
 /* One aggregation that readers see: where it stands, and what its rows hold. */
 struct position {
     char name[LEDGER_NAME_MAX];
-    int64_t sum; /* of the positions of its partitions */
+    int64_t sum;   /* of the positions of its partitions */
+    int64_t begin; /* of the offsets at which its generation began there */
     int64_t in_rows;
     bool has_rows;
 };
@@ -134,6 +138,7 @@ static bool add_position(const struct stored_line *l, void *ctx)
         snprintf(at->name, sizeof at->name, "%s", l->aggregation);
     }
     at->sum += l->line.position;
+    at->begin += l->begin;
     return true;
 }
 
@@ -184,9 +189,9 @@ static void check_tasks(struct ledger_view *v, const struct positions *p, int64_
     for (size_t i = 0; i < p->count; i++) {
         for (int by = 0; by < 2; by++) {
             int64_t booked = total_of(v, (enum tally_by)by, p->list[i].name)->records;
-            if (booked != p->list[i].sum)
-                say_wrong(v, "%s by %s: %lld records before its position, %lld booked", p->list[i].name,
-                          by ? "arrival" : "event", (long long)p->list[i].sum, (long long)booked);
+            if (booked != p->list[i].sum - p->list[i].begin)
+                say_wrong(v, "%s by %s: %lld records from where it began to its position, %lld booked", p->list[i].name,
+                          by ? "arrival" : "event", (long long)(p->list[i].sum - p->list[i].begin), (long long)booked);
         }
         int64_t counted = total_of(v, TALLY_EVENT, p->list[i].name)->buckets[TASK_COUNTED];
         if (p->list[i].has_rows && p->list[i].in_rows != counted)
@@ -204,7 +209,7 @@ static enum err_class read_journal(const char *directory, struct reading *r, int
     enum err_class cls = journal_reader_open(directory, &reader, err);
     if (cls)
         return cls;
-    cls = journal_reader_tally(reader, add_source, r, err);
+    cls = r->only_ends ? ERR_NONE : journal_reader_tally(reader, add_source, r, err);
     if (!cls)
         cls = journal_reader_info(reader, &info, err);
     *ret_end = 0;
@@ -267,17 +272,59 @@ static enum err_class read_results(const char *directory, struct reading *r, str
     return cls;
 }
 
+/* What no commit may change while the sums are read: versions of the lines, ends of the journal. */
+struct stamp {
+    int64_t versions, ends;
+};
+
+static bool add_version(const struct stored_line *l, void *ctx)
+{
+    ((struct stamp *)ctx)->versions += l->line.version;
+    return true;
+}
+
+static enum err_class read_stamp(const char *directory, struct stamp *ret_stamp, struct err *err)
+{
+    struct results *results;
+    struct reading ends = {.only_ends = true};
+    *ret_stamp = (struct stamp){0};
+    enum err_class cls = results_open(directory, &results, err);
+    if (!cls) {
+        cls = results_lines(results, add_version, ret_stamp, err);
+        results_close(results);
+    } else if (err->code == EXIT_NOINPUT) {
+        *err = (struct err){0};
+        cls = ERR_NONE;
+    }
+    return cls ? cls : read_journal(directory, &ends, &ret_stamp->ends, err);
+}
+
+/* One moment of both stores: read again when a commit fell in between. */
+static enum err_class read_moment(const char *directory, struct reading *r, struct positions *positions,
+                                  int64_t *ret_end, struct err *err)
+{
+    struct stamp before, after;
+    for (int try = 0; try < LEDGER_TRIES; try++) {
+        r->view->count = 0;
+        memset(r->totals, 0, sizeof r->totals);
+        *positions = (struct positions){0};
+        if (read_stamp(directory, &before, err) || read_results(directory, r, positions, err) ||
+            read_journal(directory, r, ret_end, err) || read_stamp(directory, &after, err))
+            return err->cls;
+        if (before.versions == after.versions && before.ends == after.ends)
+            return ERR_NONE;
+    }
+    return err_set(err, ERR_RETRY, EXIT_TEMPFAIL, "the ledger kept moving while it was read; try again");
+}
+
 enum err_class ledger_view_read(const char *directory, const struct ledger_range *range, struct ledger_view *ret_view,
                                 struct err *err)
 {
     struct reading r = {.view = ret_view, .range = range};
-    struct positions positions = {0};
+    struct positions positions;
     int64_t end = 0;
     *ret_view = (struct ledger_view){0};
-    /* The task's side first: what it has booked by then is in the journal when that is read. */
-    enum err_class cls = read_results(directory, &r, &positions, err);
-    if (!cls)
-        cls = read_journal(directory, &r, &end, err);
+    enum err_class cls = read_moment(directory, &r, &positions, &end, err);
     if (cls) {
         ledger_view_fini(ret_view);
         return cls;

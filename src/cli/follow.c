@@ -69,7 +69,8 @@ static int wait_for_end(struct pipeline *p, const struct follow_until *until, co
         if (number > 0)
             return number;
         enum pipeline_state state = pipeline_poll(p, err);
-        if (state != PIPELINE_RUNNING || reached(p, until))
+        bool nothing_left = state == PIPELINE_ENDED && (until->end || until->count > 0 || !pipeline_address(p));
+        if (state == PIPELINE_FAILED || nothing_left || reached(p, until))
             return 0;
     }
 }

@@ -13,7 +13,8 @@ struct follow_until {
     bool end;        /* when a file is over, or the live stream is caught up */
 };
 
-/* -> exit code. Prints where the page is; opens it in a browser if asked. */
+/* -> exit code. Prints where the page is; opens it in a browser if asked. When a recording is over and nobody said
+ * until when, the page goes on being served; without a page there is nothing left to do. */
 int follow_pipeline(const struct pipeline_options *options, const struct follow_until *until, bool open_page,
                     struct err *err);
 

@@ -3,9 +3,7 @@
  * ledger.c - see ledger.h.
  *
  * A task's lines and its tally are two reads, and a commit may fall between them. So the lines are read before and
- * after, and the sums are only compared when no line moved; after TRIES the comparison waits for the next round. A
- * generation that did not begin at the start of its journal (R15) has no sum to be compared with, as its begin is not
- * part of the line: only its source side is checked.
+ * after, and the sums are only compared when no line moved; after TRIES the comparison waits for the next round.
  */
 #include "serve/ledger.h"
 
@@ -17,7 +15,7 @@ struct lane {
     char aggregation[64];
     int64_t generation;
     uint32_t partition;
-    int64_t position, version;
+    int64_t begin, position, version;
     int64_t sums[TASK_BUCKETS];
 };
 
@@ -34,6 +32,7 @@ static bool add_lane(const struct stored_line *l, void *ctx)
     struct lane *lane = &lanes->items[lanes->count++];
     *lane = (struct lane){.generation = l->generation,
                           .partition = l->partition,
+                          .begin = l->begin,
                           .position = l->line.position,
                           .version = l->line.version};
     snprintf(lane->aggregation, sizeof(lane->aggregation), "%s", l->aggregation);
@@ -123,8 +122,7 @@ static enum err_class sum_aggregation(struct journal_reader *j, const struct lan
         in_flight += distance;
         for (size_t b = 0; b < TASK_BUCKETS; b++)
             sums[b] += lane->sums[b];
-        if (lane->generation == 0)
-            line->unaccounted += absolute(lane->position - lane_sum(lane));
+        line->unaccounted += absolute(lane->position - lane->begin - lane_sum(lane));
     }
     if (!line->aggregation[0] || in_flight > line->in_flight) {
         memcpy(line->task, sums, sizeof(sums));

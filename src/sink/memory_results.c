@@ -231,6 +231,12 @@ static enum err_class memory_results_tally(struct results *r, const char *aggreg
     return ERR_NONE;
 }
 
+static int64_t begin_of(const struct memory_aggregation *a, const struct memory_lane *lane)
+{
+    const struct generation *g = &a->generations[lane->generation];
+    return lane->partition < g->begin_count ? g->begins[lane->partition].position : 0;
+}
+
 static enum err_class memory_results_lines(struct results *r, bool (*each)(const struct stored_line *l, void *ctx),
                                            void *ctx, struct err *err)
 {
@@ -246,7 +252,8 @@ static enum err_class memory_results_lines(struct results *r, bool (*each)(const
                                        lanes[k]->generation,
                                        lanes[k]->partition,
                                        lanes[k]->line,
-                                       lanes[k]->generation == a->shown};
+                                       lanes[k]->generation == a->shown,
+                                       begin_of(a, lanes[k])};
             more = each(&line, ctx);
         }
         free(lanes);

@@ -63,6 +63,7 @@ struct stored_line {
     uint32_t partition;
     struct task_line line;
     bool shown;
+    int64_t begin; /* offset at which its generation began: earlier records were never its own */
 };
 enum err_class results_lines(struct results *r, bool (*each)(const struct stored_line *l, void *ctx), void *ctx,
                              struct err *err);

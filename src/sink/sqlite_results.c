@@ -366,7 +366,9 @@ static enum err_class sqlite_results_lines(struct results *r, bool (*each)(const
     size_t count = 0, cap = 0;
     enum err_class c =
         db_prepare(db_of(r),
-                   "SELECT a.task, a.name, l.generation, l.partition, a.shown = l.generation, " LINE_COLUMNS
+                   "SELECT a.task, a.name, l.generation, l.partition, a.shown = l.generation,"
+                   " coalesce((SELECT b.position FROM wt_begins b WHERE b.aggregation = a.name AND b.generation ="
+                   " l.generation AND b.partition = l.partition), 0), " LINE_COLUMNS
                    " FROM wt_aggregations a JOIN wt_lines l ON l.aggregation = a.name"
                    " ORDER BY a.number, l.generation, l.partition",
                    &st, err);
@@ -379,8 +381,9 @@ static enum err_class sqlite_results_lines(struct results *r, bool (*each)(const
                                            .aggregation = text_dup(&arena, st, 1),
                                            .generation = sqlite3_column_int64(st, 2),
                                            .partition = (uint32_t)sqlite3_column_int64(st, 3),
-                                           .shown = sqlite3_column_int(st, 4) != 0};
-        c = sqlite_line_column(st, 5, &arena, &list[count].line, err);
+                                           .shown = sqlite3_column_int(st, 4) != 0,
+                                           .begin = sqlite3_column_int64(st, 5)};
+        c = sqlite_line_column(st, 6, &arena, &list[count].line, err);
         count += !c;
     }
     sqlite3_finalize(st);
