@@ -17,7 +17,7 @@ help:
 build:
 	@command -v meson >/dev/null || { echo 'meson is missing: tools/deps demo installs what the build needs' >&2; exit 77; }
 	@[ -f build/build.ninja ] || meson setup build --buildtype=release
-	@ninja -C build
+	@ninja -C build src/cli/wikitally
 	@ln -sfn src/cli/wikitally build/wikitally
 
 demo:

@@ -126,6 +126,10 @@ class Counting(Tree):
         self.assertEqual(self.read('1..3\nok 1 - R1\n', 'OK', 0)[:3], (1, 1, 0))
         self.assertEqual(self.read('', 'TIMEOUT', -9)[:3], (0, 1, 0))
 
+    def test_a_seeded_fault_that_is_noticed_is_passed(self):
+        self.assertEqual(self.read('1..2\nok 1 - R1\nnot ok 2 - R3\n', 'EXPECTEDFAIL', 1)[:3], (1, 0, 0))
+        self.assertEqual(self.read('1..1\nok 1 - R1\n', 'UNEXPECTEDPASS', 0)[1], 1)
+
     def test_a_program_without_cases_is_one(self):
         self.assertEqual(self.read('')[:3], (1, 0, 0))
 
