@@ -14,7 +14,10 @@
  *                                                  -> k
  *   e                           the end
  *
- * usage: follow_sim NOW PARTITIONS NEWEST KEEP COMMIT_EVERY_MS SEED
+ * usage: follow_sim NOW PARTITIONS NEWEST KEEP COMMIT_EVERY_MS SEED [WALL [AT WALL]]
+ *
+ * WALL: by how much the wall clock of this machine is ahead of the server's, ms (three hours); from AT on the second
+ * one.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,7 +34,8 @@ struct sim {
     struct transport transport;
     struct source_output output;
     struct source *source;
-    int64_t now_us; /* monotonic, and the server's time less base_ms */
+    int64_t now_us;                 /* monotonic, and the server's time less base_ms */
+    int64_t wall_us[2], jump_at_us; /* how far the wall clock is ahead, before and after it jumps */
     struct buf data;
     char line[512];
 };
@@ -74,12 +78,12 @@ static void read_bytes(struct buf *out, size_t len)
     out->len = len;
 }
 
-/* ---- clock: the wall clock is wrong by three hours, because nothing may depend on it */
+/* ---- clock: the wall clock is wrong, because nothing may depend on it */
 
 static int64_t sim_wall(struct clock *c)
 {
     (void)c;
-    return sim.now_us + base_ms * US_PER_MS + 180 * US_PER_MINUTE;
+    return sim.now_us + base_ms * US_PER_MS + sim.wall_us[sim.now_us >= sim.jump_at_us];
 }
 
 static int64_t sim_mono(struct clock *c)
@@ -130,7 +134,7 @@ static enum err_class sim_connect(struct transport *t, const struct transport_wa
     now_is(now);
     struct sim_connection *c = xcalloc(1, sizeof *c);
     c->number = number;
-    c->base.date_us = (date + base_ms) * US_PER_MS;
+    c->base.date_us = getenv("SIM_NO_DATE") ? TIME_NONE : (date + base_ms) * US_PER_MS;
     c->base.opened_mono_us = sim.now_us;
     c->base.ok_mono_us = ok * US_PER_MS;
     *ret_connection = &c->base;
@@ -289,11 +293,19 @@ static enum err_class sim_bounds(struct source_output *o, uint32_t partition, in
     return ERR_NONE;
 }
 
+/* What a test takes away from the program: SIM_OVERLAP_S, SIM_HORIZON_S, SIM_IDLE_S, SIM_DELAY_S (half of it is what
+ * counts as far behind); SIM_NO_DATE: answers without a Date. */
+static int64_t seconds_from(const char *name, int64_t usual)
+{
+    const char *text = getenv(name);
+    return text ? strtol(text, NULL, 10) * US_PER_SECOND : usual;
+}
+
 int main(int argc, char **argv)
 {
     static const struct transport_ops transport_ops = {sim_connect, sim_read, sim_close, sim_stop, NULL};
-    if (argc != 7) {
-        fputs("usage: follow_sim NOW PARTITIONS NEWEST KEEP COMMIT_EVERY_MS SEED\n", stderr);
+    if (argc != 7 && argc != 8 && argc != 10) {
+        fputs("usage: follow_sim NOW PARTITIONS NEWEST KEEP COMMIT_EVERY_MS SEED [WALL [AT WALL]]\n", stderr);
         return EXIT_USAGE;
     }
     AUTO(buf) struct buf filter = {0};
@@ -306,11 +318,14 @@ int main(int argc, char **argv)
     sim.transport.ops = &transport_ops;
     sim.output = (struct source_output){sim_commit, sim_note, sim_tail, sim_dead, sim_bounds};
     sim.now_us = atol(argv[1]) * US_PER_MS;
-    struct source_options options = {.overlap_us = US_PER_MINUTE,
-                                     .horizon_us = 2 * US_PER_MINUTE,
+    sim.wall_us[0] = argc > 7 ? atol(argv[7]) * US_PER_MS : 180 * US_PER_MINUTE;
+    sim.jump_at_us = argc > 9 ? atol(argv[8]) * US_PER_MS : INT64_MAX;
+    sim.wall_us[1] = argc > 9 ? atol(argv[9]) * US_PER_MS : 0;
+    struct source_options options = {.overlap_us = seconds_from("SIM_OVERLAP_S", US_PER_MINUTE),
+                                     .horizon_us = seconds_from("SIM_HORIZON_S", 2 * US_PER_MINUTE),
                                      .skew_us = US_PER_MINUTE,
-                                     .delay_us = 2 * US_PER_MINUTE,
-                                     .idle_after_us = 30 * US_PER_SECOND,
+                                     .delay_us = seconds_from("SIM_DELAY_S", 2 * US_PER_MINUTE),
+                                     .idle_after_us = seconds_from("SIM_IDLE_S", 30 * US_PER_SECOND),
                                      .commit_every_us = atol(argv[5]) * US_PER_MS,
                                      .commit_bytes = 1 << 20,
                                      .max_identities = 1000000,

@@ -29,9 +29,10 @@ class Killed(Exception):
 class Program:
     """Has the members of model.Client that model.check() looks at."""
 
-    def __init__(self, world, binary, faults='', seed=1):
+    def __init__(self, world, binary, faults='', seed=1, wall=(), env=None):
         self.world, self.rng, self.p, self.binary, self.seed = world, world.rng, world.p, binary, seed
-        self.env = dict(os.environ, WIKITALLY_FAULTS=','.join(faults))
+        self.wall = [str(number) for number in wall]    # follow_sim's WALL [AT WALL]
+        self.env = dict(os.environ, WIKITALLY_FAULTS=','.join(faults), **(env or {}))
         self.faults = set(faults)
         # The judge of the model has one clause that depends on the rules.
         self.fixes = model.FIXES.keys() - {'dtfuture'} if 'R5.dtfuture' in self.faults else model.FIXES.keys()
@@ -51,7 +52,7 @@ class Program:
         p = self.p
         self.process = subprocess.Popen(
             [self.binary, str(self.now), str(p['partitions']), str(model.NEWEST), str(p['keep']),
-             str(COMMIT_EVERY[p['batch']]), str(self.seed + self.stats['crashes'])],
+             str(COMMIT_EVERY[p['batch']]), str(self.seed + self.stats['crashes'])] + self.wall,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env)
         self.out, self.into = self.process.stdout, self.process.stdin
 

@@ -43,8 +43,8 @@ CLAUSES = {
     'R5.dtfuture': [('future', 1), ('future', 2)],
     'R7.lastall': [('stalled-overlap', 8), ('stalled-overlap', 9)],
 }
-# Not found in some hundred schedules each: R3.again, R3.pyoung, R3.mergekey, R7.cap. R3.again and R7.cap have tests of
-# their own in tests/unit/source/test_follow.c, which fail without them.
+# Not found in some hundred schedules each: R3.again, R3.pyoung, R3.mergekey, R7.cap. tests/unit/source/test_follow.c has
+# tests of their own, which fail without them; test_outages.py has named schedules for R3.again and R7.cap.
 
 
 class Schedules(unittest.TestCase):
