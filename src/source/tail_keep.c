@@ -5,6 +5,7 @@
  */
 #include "base/fault.h"
 #include "source/position.h"
+#include "source/source.h"
 
 struct keeping {
     int64_t *keep;
