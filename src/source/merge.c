@@ -14,7 +14,7 @@
 #include "base/diag.h"
 #include "base/fault.h"
 
-static const int64_t ask_every_us = 20 * US_PER_MS; /* how often a topic that is caught up is asked */
+static const int64_t ask_every_us = 20 * US_PER_MS; /* how often a topic that is caught up and had nothing is asked */
 enum { SILENT_CONNECTIONS = 3 };
 
 struct branch { /* one topic */
@@ -58,6 +58,7 @@ static void branch_take(struct merge *m, struct branch *b, struct str data)
     buf_add(&b->head, data);
     b->has_head = true;
     b->heard_mono_us = follow_mono(m->f);
+    b->asked_mono_us = INT64_MIN; /* it has something: what follows must be in hand before the other topic goes on */
     if (!admission_look(m->f->admission, data, &topic, &name, &b->head_dt_us, ids, &id_count)) {
         b->head_dt_us = TIME_NONE;
     }
