@@ -252,11 +252,10 @@ static enum err_class find_begin(struct recomputing *r, uint32_t partition, cons
         ret_begin->now = mark.before;
     }
     if (head > ret_begin->position) {
-        if (found || head > 0)
-            return err_set(err, ERR_REJECT, EXIT_INCOMPLETE,
-                           "partition %u: the records from offset %lld on are needed, the journal begins at %lld; take "
-                           "a later --from",
-                           partition, (long long)ret_begin->position, (long long)head);
+        return err_set(err, ERR_REJECT, EXIT_INCOMPLETE,
+                       "partition %u: the records from offset %lld on are needed, the journal begins at %lld; take a "
+                       "later --from",
+                       partition, (long long)ret_begin->position, (long long)head);
     }
     ret_begin->before = ret_begin->now;
     ret_begin->replay_from = ret_begin->position;
@@ -333,11 +332,12 @@ static enum err_class recompute_aggregation(struct recomputing *r, const struct 
 {
     r->set = field_set_new();
     enum err_class cls = aggregation_new(declared, 0, r->set, &r->aggregation, err);
-    if (!cls && strcmp(aggregation_schema(r->aggregation)->definition, r->stored->definition) != 0)
+    if (!cls && strcmp(aggregation_schema(r->aggregation)->definition, r->stored->definition) != 0) {
         cls = err_set(err, ERR_REJECT, EXIT_CONFIG,
                       "aggregation \"%s\" is declared otherwise now than when its rows were made; run it first, or "
                       "take the old configuration",
                       declared->name);
+    }
     if (!cls) {
         r->values = xcalloc(field_set_count(r->set), sizeof *r->values);
         for (uint32_t p = 0; !cls && p < r->info.partitions; p++)

@@ -91,18 +91,19 @@ static void check_source(struct doctor *d)
     curl_easy_cleanup(curl);
     if (status == 200 && received > 0)
         say(d, "source", "ok", NULL, "\"%s\" answers", c->source.url);
-    else if (status == 403)
+    else if (status == 403) {
         say(d, "source", "fail", "set source.contact to your address",
             "\"%s\" refuses: it wants a User-Agent with a contact", c->source.url);
-    else if (status == 429)
+    } else if (status == 429) {
         say(d, "source", "warn", "wait, and see that only one program of yours reads the stream",
             "\"%s\" says: too many connections", c->source.url);
-    else if (status > 0)
+    } else if (status > 0) {
         say(d, "source", "fail", "wikitally config explain source.url", "\"%s\" answers with status %ld", c->source.url,
             status);
-    else
+    } else {
         say(d, "source", "fail", "wikitally run --source synthetic:50", "\"%s\" cannot be reached: %s", c->source.url,
             *text ? text : curl_easy_strerror(rc));
+    }
 }
 
 static void check_clock(struct doctor *d)
@@ -129,13 +130,14 @@ static void check_disk(struct doctor *d)
     int64_t space = (int64_t)fs.f_bavail * (int64_t)fs.f_frsize;
     if (access(path, W_OK) != 0)
         say(d, "disk", "fail", "wikitally run --data-dir DIR", "\"%s\" is not writable", path);
-    else
+    else {
         say(d, "disk",
             space < DISK_FAIL_BYTES   ? "fail"
             : space < DISK_WARN_BYTES ? "warn"
                                       : "ok",
             space < DISK_WARN_BYTES ? "wikitally config explain journal.retention_bytes" : NULL,
             "%.1f GiB free for \"%s\"", (double)space / (1 << 30), d->cli->directory);
+    }
 }
 
 static void check_journal(struct doctor *d)
@@ -161,11 +163,12 @@ static void check_proxy(struct doctor *d)
     const char *set = *d->cli->config.source.proxy ? d->cli->config.source.proxy
                       : getenv("https_proxy")      ? getenv("https_proxy")
                                                    : getenv("HTTPS_PROXY");
-    if (set)
+    if (set) {
         say(d, "proxy", "warn", "wikitally config explain source.proxy",
             "the stream is read through a proxy; it must not buffer");
-    else
+    } else {
         say(d, "proxy", "ok", NULL, "none");
+    }
 }
 
 static void check_user(struct doctor *d)

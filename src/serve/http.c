@@ -230,21 +230,22 @@ static bool refuse_malformed(struct exchange *x, const char *method, const char 
     struct answer *a = &x->answer;
     if (x->long_target)
         answer_problem(a, 414, "URI too long", "at most %d bytes of path and query are read", REQUEST_TARGET_MAX);
-    else if (header_bytes(x->connection) > REQUEST_HEADERS_MAX || sum.count > HEADER_COUNT_MAX)
+    else if (header_bytes(x->connection) > REQUEST_HEADERS_MAX || sum.count > HEADER_COUNT_MAX) {
         answer_problem(a, 431, "Headers too large", "at most %d bytes and %d fields are read", REQUEST_HEADERS_MAX,
                        HEADER_COUNT_MAX);
-    else if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
+    } else if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0) {
         answer_problem(a, 400, "Bad request", "this server speaks HTTP/1.1");
-    else if (x->bad_target || sum.malformed || !request_is_token(str_of(method)))
+    } else if (x->bad_target || sum.malformed || !request_is_token(str_of(method))) {
         answer_problem(a, 400, "Bad request", "the request line or a field is malformed");
-    else if (!is_exact(x, &sum, method, version))
+    } else if (!is_exact(x, &sum, method, version)) {
         answer_problem(
             a, 400, "Bad request",
             "the headers hold bytes that belong to no field: control characters, folded lines, lone CR or LF");
-    else if (sum.lengths > 1 || sum.codings > 1 || (sum.lengths && sum.codings))
+    } else if (sum.lengths > 1 || sum.codings > 1 || (sum.lengths && sum.codings)) {
         answer_problem(a, 400, "Bad request", "how long the body is cannot be told");
-    else
+    } else {
         return false;
+    }
     return true;
 }
 

@@ -36,12 +36,13 @@ static enum err_class open_socket(struct serve *s, int *ret_fd, struct err *err)
     enum err_class c = listen_parse(s->room.options.listen, &s->address, err);
     if (c)
         return c;
-    if (!listen_is_local(&s->address.at.any) && !(s->room.options.token && s->room.options.token[0]))
+    if (!listen_is_local(&s->address.at.any) && !(s->room.options.token && s->room.options.token[0])) {
         return err_set(
             err, ERR_REJECT, EXIT_CONFIG,
             "listen '%s': others than this machine could connect, which needs a token; set serve.token_file, or "
             "listen on 127.0.0.1",
             s->room.options.listen);
+    }
     if ((c = listen_open(&s->address, ret_fd, err)))
         return c;
     listen_format(&s->address, s->room.address, sizeof(s->room.address));
