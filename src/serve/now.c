@@ -53,8 +53,9 @@ static void write_now(const struct now_facts *f, size_t window, struct buf *json
     add_time(json, f->edge);
     buf_addz(json, ",\"from\":");
     add_time(json, f->from);
-    buf_addf(json, ",\"seconds\":%lld,\"whole\":%s,\"rate\":", (long long)(f->edge - f->from + 1),
-             f->whole ? "true" : "false");
+    buf_addz(json, ",\"seconds\":");
+    buf_add_int(json, f->edge - f->from + 1);
+    buf_addf(json, ",\"whole\":%s,\"rate\":", f->whole ? "true" : "false");
     if (f->rate_tenths < 0)
         buf_addz(json, "null");
     else

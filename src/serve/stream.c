@@ -77,8 +77,9 @@ static const char *refusal(const struct stream_hub *hub, const struct guard_peer
 /* A restart sends everybody away at once; they should not all come back at once. */
 static void add_hello(struct stream_client *c, struct str hello)
 {
-    buf_addf(&c->text,
-             "retry: %llu\n\nevent: hello\ndata: ", (unsigned long long)(1000 + rng_below(&c->hub->rng, 2000)));
+    buf_addz(&c->text, "retry: ");
+    buf_add_int(&c->text, 1000 + (int64_t)rng_below(&c->hub->rng, 2000));
+    buf_addz(&c->text, "\n\nevent: hello\ndata: ");
     buf_add(&c->text, hello);
     buf_addz(&c->text, "\n\n");
 }

@@ -82,7 +82,7 @@ def end(process):
 
 def first_failure(program, faults):
     """Runs it until the first test fails. -> that test's name, or how the program ended; None: nothing was noticed"""
-    environment = {**os.environ, 'ASAN_OPTIONS': 'detect_leaks=0:exitcode=99', 'WIKITALLY_SOURCE_ROOT': str(ROOT)}
+    environment = {**os.environ, 'ASAN_OPTIONS': 'detect_leaks=0:exitcode=86', 'WIKITALLY_SOURCE_ROOT': str(ROOT)}
     environment.pop('CMOCKA_MESSAGE_OUTPUT', None)
     if os.access('/dev/shm', os.W_OK):
         environment['TMPDIR'] = '/dev/shm'

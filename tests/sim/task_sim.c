@@ -549,6 +549,7 @@ static void do_reset(void)
 
 static void do_sqlite(void) /* sqlite DIRECTORY */
 {
+    free((void *)(uintptr_t)directory);
     directory = str_dup(str_of(words[1]));
 }
 
