@@ -12,7 +12,7 @@ help:
 	@echo 'make bench     figures, each beside its bar: held or missed'
 	@echo 'make fuzz      each fuzz target for FUZZ_SECONDS (60) seconds'
 	@echo 'make install   to PREFIX ($(PREFIX)), below DESTDIR'
-	@echo 'make clean     removes build, build-asan, build-tsan, build-fuzz'
+	@echo 'make clean     removes build and its siblings'
 
 build:
 	@command -v meson >/dev/null || { echo 'meson is missing: tools/deps demo installs what the build needs' >&2; exit 77; }
@@ -45,4 +45,4 @@ install: build
 	@meson install -C build --quiet
 
 clean:
-	rm -rf build build-asan build-tsan build-fuzz
+	rm -rf build build-asan build-tsan build-check build-fuzz
