@@ -12,6 +12,7 @@
 /* A source that is read as fast as it goes is committed in larger steps: fewer waits for the disk, the same guarantee.
  */
 #define BULK_COMMIT_BYTES ((int64_t)8 << 20)
+#define DEFAULT_COMMIT_BYTES ((int64_t)1 << 20)
 enum { NEWEST_OF_A_STREAM = 10000, MAX_IDENTITIES = 1000000 };
 
 static enum err_class parse_files(struct str text, struct source_spec *spec, struct err *err)
@@ -156,7 +157,7 @@ void source_spec_options(const struct source_spec *s, const struct config *confi
 {
     bool bulk = (s->kind == SOURCE_KIND_REPLAY && s->speed <= 0) || (s->kind == SOURCE_KIND_SYNTHETIC && s->rate <= 0);
     int64_t commit_bytes = config->journal.commit_bytes;
-    if (bulk && commit_bytes < BULK_COMMIT_BYTES)
+    if (bulk && commit_bytes == DEFAULT_COMMIT_BYTES) /* whoever set another size wants that one */
         commit_bytes = BULK_COMMIT_BYTES;
     *ret_options = (struct source_options){
         .overlap_us = config->source.overlap_us,

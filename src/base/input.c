@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@ struct input {
     bool owns_fd;
     char *name;
     enum kind kind;
+    struct input_wait wait;
     bool raw_ended; /* read(2) said so */
 
     unsigned char raw[RAW_BLOCK];
@@ -46,11 +48,26 @@ struct input {
 
 /* ---- file bytes */
 
+/* False: the caller gave up. A file is always ready. */
+static bool wait_for_bytes(const struct input *in)
+{
+    struct pollfd p = {.fd = in->fd, .events = POLLIN};
+    while (in->wait.idle && poll(&p, 1, INPUT_IDLE_MS) == 0) {
+        if (!in->wait.idle(in->wait.ctx)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Reads once more behind what is left of raw. */
 static enum err_class raw_fill(struct input *in, struct err *err)
 {
     memmove(in->raw, in->raw + in->raw_at, in->raw_len);
     in->raw_at = 0;
+    if (!wait_for_bytes(in)) {
+        return err_set(err, ERR_RETRY, 0, "stopped while \"%s\" had nothing", in->name);
+    }
     ssize_t got;
     do {
         got = read(in->fd, in->raw + in->raw_len, sizeof in->raw - in->raw_len);
@@ -328,17 +345,27 @@ enum err_class input_open_fd(int fd, const char *name, struct input **ret_input,
     return start(input_new(fd, true, name), ret_input, err);
 }
 
+enum err_class input_open_waiting(const char *path, const struct input_wait *wait, struct input **ret_input,
+                                  struct err *err)
+{
+    struct input *in;
+    if (strcmp(path, "-") == 0) {
+        in = input_new(STDIN_FILENO, false, "standard input");
+    } else {
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        if (fd < 0) {
+            bool missing = errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == ENAMETOOLONG;
+            return err_errno(err, ERR_FATAL, missing ? EXIT_NOINPUT : 0, errno, "cannot open \"%s\"", path);
+        }
+        in = input_new(fd, true, path);
+    }
+    in->wait = *wait;
+    return start(in, ret_input, err);
+}
+
 enum err_class input_open(const char *path, struct input **ret_input, struct err *err)
 {
-    if (strcmp(path, "-") == 0) {
-        return start(input_new(STDIN_FILENO, false, "standard input"), ret_input, err);
-    }
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0) {
-        bool missing = errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == ENAMETOOLONG;
-        return err_errno(err, ERR_FATAL, missing ? EXIT_NOINPUT : 0, errno, "cannot open \"%s\"", path);
-    }
-    return start(input_new(fd, true, path), ret_input, err);
+    return input_open_waiting(path, &(struct input_wait){0}, ret_input, err);
 }
 
 static void unpackers_end(struct input *in)

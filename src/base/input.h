@@ -15,6 +15,16 @@ struct input;
 /* path "-": standard input (not closed by input_close). Errors: EXIT_NOINPUT (not there, a directory), EXIT_NOPERM,
  * EXIT_IOERR. An empty file is a plain one. */
 enum err_class input_open(const char *path, struct input **ret_input, struct err *err);
+/* The same for what may have nothing for a while (a pipe, a terminal): idle() is called every INPUT_IDLE_MS while it
+ * has not; false: give up, and the reading call returns ERR_RETRY. Also while opening, which waits for the first bytes.
+ */
+enum { INPUT_IDLE_MS = 200 };
+struct input_wait {
+    bool (*idle)(void *ctx);
+    void *ctx;
+};
+enum err_class input_open_waiting(const char *path, const struct input_wait *wait, struct input **ret_input,
+                                  struct err *err);
 /* Reads from an open descriptor (pipe, socket); takes it. `name` is for messages. */
 enum err_class input_open_fd(int fd, const char *name, struct input **ret_input, struct err *err);
 void input_close(struct input *in); /* NULL is fine */

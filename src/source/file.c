@@ -11,6 +11,7 @@
  * Arrival: the TSV, else what the recording says, else (admission does that) meta.dt, else unknown.
  */
 #include "base/diag.h"
+#include "base/input.h"
 #include "base/metrics.h"
 #include "change/change.h"
 #include "source/feeder.h"
@@ -35,6 +36,7 @@ struct file_source {
     char **paths;
     char *arrival_tsv;
     struct arrivals arrivals;
+    struct err idle_err; /* of a commit while a pipe had nothing */
     atomic_bool stop;
     struct place done;                     /* what has been offered */
     int64_t offered;                       /* in this run: for `limit` */
@@ -150,13 +152,21 @@ static bool finished(const struct file_source *s)
     return feeder_stopped(&s->feeder) || (s->options.limit > 0 && s->offered >= s->options.limit);
 }
 
+/* A pipe that has nothing: what came before is made durable, and a stop is heard. */
+static bool while_idle(void *ctx)
+{
+    struct file_source *s = ctx;
+    return !feeder_stopped(&s->feeder) && feeder_commit(&s->feeder, &s->idle_err) == ERR_NONE;
+}
+
 static enum err_class run_file(struct file_source *s, struct err *err)
 {
     struct recording *r;
     int64_t skip = s->done.record;
-    enum err_class cls = recording_open(s->done.path, &r, err);
+    struct input_wait wait = {while_idle, s};
+    enum err_class cls = recording_open_waiting(s->done.path, &wait, &r, err);
     if (cls) {
-        return cls;
+        return feeder_stopped(&s->feeder) ? ERR_NONE : cls;
     }
     buf_clear(&s->where);
     buf_addz(&s->where, s->done.path);
@@ -177,7 +187,11 @@ static enum err_class run_file(struct file_source *s, struct err *err)
         }
     }
     recording_close(r);
-    return cls;
+    if (s->idle_err.cls) {
+        *err = s->idle_err;
+        return err->cls;
+    }
+    return cls == ERR_RETRY && feeder_stopped(&s->feeder) ? ERR_NONE : cls;
 }
 
 /* All files from where `done` stands; *ret_all: came to the end of the last one. */

@@ -38,8 +38,14 @@ struct recording {
 
 enum err_class recording_open(const char *path, struct recording **ret_recording, struct err *err)
 {
+    return recording_open_waiting(path, &(struct input_wait){0}, ret_recording, err);
+}
+
+enum err_class recording_open_waiting(const char *path, const struct input_wait *wait, struct recording **ret_recording,
+                                      struct err *err)
+{
     struct input *input;
-    enum err_class cls = input_open(path, &input, err);
+    enum err_class cls = input_open_waiting(path, wait, &input, err);
     if (cls) {
         return cls;
     }
