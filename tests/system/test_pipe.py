@@ -16,8 +16,8 @@ class Pipe(wikitally.Case):
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         self.addCleanup(process.stdin.close)
-        for upto in (100, 300):
-            process.stdin.write(b''.join(lines[upto - 100 if upto == 100 else 100:upto]))
+        for begin, upto in ((0, 100), (100, 300)):
+            process.stdin.write(b''.join(lines[begin:upto]))
             process.stdin.flush()
             self.wait_for(lambda: (self.directory / 'journal.db').exists() and self.source_ledger()['received'] == upto,
                           what=f'{upto} records in the journal')
