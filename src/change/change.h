@@ -123,6 +123,9 @@ const char *actor_kind_name(enum actor_kind k); /* hidden bot registered tempora
 enum actor_kind change_actor(const struct value *user, const struct value *bot);
 struct str change_family(struct str server_name);   /* wikipedia, wikidata, commons, ...; "other"; static or borrowed */
 struct str change_language(struct str server_name); /* "en" of en.wikipedia.org; "" where there is none */
+bool change_when(const struct value *timestamp, const struct value *dt, int64_t *ret_us);
+void change_add_day(struct buf *out, int64_t time_us); /* "2026-05-05", UTC */
+int64_t change_hour(int64_t time_us);                  /* 0 to 23, UTC */
 bool change_size_delta(const struct value *length_old, const struct value *length_new,
                        int64_t *ret_bytes); /* new - old; old absent: new */
 

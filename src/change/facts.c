@@ -153,6 +153,28 @@ struct str change_language(struct str server_name)
     return label;
 }
 
+/* When the change was made, for day and hour: its timestamp, else its meta.dt, whichever is a valid time (oracle.md
+ * section 3) first. */
+bool change_when(const struct value *timestamp, const struct value *dt, int64_t *ret_us)
+{
+    return value_time(timestamp, ret_us) || value_time(dt, ret_us);
+}
+
+/* The day in UTC, whatever zone a wiki lives in. */
+void change_add_day(struct buf *out, int64_t time_us)
+{
+    const size_t from = out->len;
+    time_format(out, time_us);
+    out->len = from + sizeof "2026-05-05" - 1;
+    out->ptr[out->len] = 0;
+}
+
+/* The hour of that day in UTC. */
+int64_t change_hour(int64_t time_us)
+{
+    return floor_div(time_us, 60 * US_PER_MINUTE) % 24;
+}
+
 /* Bytes added (negative: removed): length.new - length.old; a page that was not there (old absent or null) had none.
  * False if length.new is no integer, or length.old is something else, or the difference does not fit. */
 bool change_size_delta(const struct value *length_old, const struct value *length_new, int64_t *ret_bytes)

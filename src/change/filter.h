@@ -12,8 +12,8 @@
  *
  * In quotes, \" is a quote, \\ a backslash, and every other character stands for itself. AND, OR, NOT are upper case;
  * in quotes they are words. Fields are dotted paths, or a fact that follows from the event (facts.c): family, language,
- * actor, delta; the fact hides a field of that name. Absent, null, objects and arrays have the plain text null; no
- * prefix, range or regular expression finds it.
+ * actor, delta, day (2026-05-05) and hour (0 to 23) in UTC; the fact hides a field of that name. Absent, null, objects
+ * and arrays have the plain text null; no prefix, range or regular expression finds it.
  */
 #ifndef WIKITALLY_CHANGE_FILTER_H
 #define WIKITALLY_CHANGE_FILTER_H

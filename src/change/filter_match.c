@@ -50,7 +50,7 @@ static struct subject of_value(struct filter *f, const struct value *v)
 static struct subject of_node(struct filter *f, const struct node *node, const struct value *values)
 {
     const struct value *a = &values[node->values[0]], *b = &values[node->values[1]];
-    int64_t delta;
+    int64_t delta, at_us;
     struct str language;
     buf_clear(&f->scratch);
     switch (node->fact) {
@@ -63,6 +63,14 @@ static struct subject of_node(struct filter *f, const struct node *node, const s
         return of_text(str_of(actor_kind_name(change_actor(a, b))));
     case DERIVED_DELTA:
         return change_size_delta(a, b, &delta) ? of_number(f, delta) : null_subject;
+    case DERIVED_DAY:
+        if (!change_when(a, b, &at_us)) {
+            return null_subject;
+        }
+        change_add_day(&f->scratch, at_us);
+        return of_text(buf_str(&f->scratch));
+    case DERIVED_HOUR:
+        return change_when(a, b, &at_us) ? of_number(f, change_hour(at_us)) : null_subject;
     default:
         return of_value(f, a);
     }

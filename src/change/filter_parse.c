@@ -87,10 +87,9 @@ static const struct {
     enum derived fact;
     const char *paths[2];
 } facts[] = {
-    {"family", DERIVED_FAMILY, {"server_name", NULL}},
-    {"language", DERIVED_LANGUAGE, {"server_name", NULL}},
-    {"actor", DERIVED_ACTOR, {"user", "bot"}},
-    {"delta", DERIVED_DELTA, {"length.old", "length.new"}},
+    {"family", DERIVED_FAMILY, {"server_name", NULL}}, {"language", DERIVED_LANGUAGE, {"server_name", NULL}},
+    {"actor", DERIVED_ACTOR, {"user", "bot"}},         {"delta", DERIVED_DELTA, {"length.old", "length.new"}},
+    {"day", DERIVED_DAY, {"timestamp", "meta.dt"}},    {"hour", DERIVED_HOUR, {"timestamp", "meta.dt"}},
 };
 
 static bool add_path(struct parser *p, struct str path, int *ret_index)

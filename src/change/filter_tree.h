@@ -79,7 +79,15 @@ struct item {
 };
 
 enum node_kind { NODE_AND, NODE_OR, NODE_NOT, NODE_TEXT, NODE_FIELD };
-enum derived { DERIVED_NONE, DERIVED_FAMILY, DERIVED_LANGUAGE, DERIVED_ACTOR, DERIVED_DELTA };
+enum derived {
+    DERIVED_NONE,
+    DERIVED_FAMILY,
+    DERIVED_LANGUAGE,
+    DERIVED_ACTOR,
+    DERIVED_DELTA,
+    DERIVED_DAY,
+    DERIVED_HOUR
+};
 
 struct node {
     enum node_kind kind;

@@ -140,6 +140,40 @@ static void sizes(void **state)
     event_fini(&e);
 }
 
+static void days_and_hours(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *event, *day;
+        int64_t hour; /* -1: not known */
+    } cases[] = {
+        {"{\"timestamp\":1777979867}", "2026-05-05", 11},
+        {"{\"timestamp\":0}", "1970-01-01", 0},
+        {"{\"timestamp\":1777939199}", "2026-05-04", 23},
+        {"{\"timestamp\":1777939200}", "2026-05-05", 0},
+        {"{\"timestamp\":null,\"meta\":{\"dt\":\"2026-05-05T01:30:00+02:00\"}}", "2026-05-04", 23},
+        {"{\"timestamp\":\"nonsense\",\"meta\":{\"dt\":\"2026-05-05T11:17:40.795Z\"}}", "2026-05-05", 11},
+        {"{\"timestamp\":-1}", "", -1},
+        {"{}", "", -1},
+    };
+    AUTO(buf) struct buf day = {0};
+    struct event e;
+    event_init(&e, (const char *const[]){"timestamp"}, 1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int64_t at_us = 0;
+        event_read(&e, cases[i].event);
+        bool known = change_when(event_value(&e, "timestamp"), event_value(&e, "meta.dt"), &at_us);
+        assert_int_equal(known, cases[i].hour >= 0);
+        if (known) {
+            buf_clear(&day);
+            change_add_day(&day, at_us);
+            assert_string_equal(day.ptr, cases[i].day);
+            assert_int_equal(change_hour(at_us), cases[i].hour);
+        }
+    }
+    event_fini(&e);
+}
+
 static void names(void **state)
 {
     (void)state;
@@ -152,10 +186,8 @@ static void names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(families_and_languages),
-        cmocka_unit_test(actors),
-        cmocka_unit_test(sizes),
-        cmocka_unit_test(names),
+        cmocka_unit_test(families_and_languages), cmocka_unit_test(actors), cmocka_unit_test(sizes),
+        cmocka_unit_test(days_and_hours),         cmocka_unit_test(names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -342,7 +342,10 @@ static void what_is_found(void **state)
             fail_msg("%s: %d", cases[i].filter, !cases[i].found);
         }
     }
-    assert_true(matches("language:null family:other actor:hidden delta:null", "{}"));
+    assert_true(matches("language:null family:other actor:hidden delta:null day:null hour:null", "{}"));
+    assert_true(matches("day:2026-05-05 hour:11", "{\"timestamp\":1777979867}"));
+    assert_true(matches("day:2026-05* hour:8..17", "{\"timestamp\":1777979867}"));
+    assert_false(matches("hour:<11", "{\"timestamp\":1777979867}"));
     assert_false(matches("x", "{}"));
     assert_true(matches("-x", "{}"));
 }
