@@ -106,6 +106,8 @@ void config_init_text(
     struct buf *out); /* a file with every key at its default, all commented out, each with its meaning */
 void config_schema(struct buf *out); /* JSON Schema (2020-12) of the file, for editors */
 
+void config_man(struct buf *out); /* wikitally.yaml(5), in scdoc's language */
+
 /* The tables themselves, for --help and the manual page. */
 const struct option *config_options(size_t *ret_count);
 const struct option *config_aggregation_options(size_t *ret_count);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * config.c - wikitally config init | show | diff | check | test | explain | schema.
+ * config.c - wikitally config init | show | diff | check | test | explain | schema | man.
  */
 #include "app/config_test.h"
 #include "base/diag.h"
@@ -121,8 +121,10 @@ static int config_run(struct cli *cli, int argc, char **argv, struct err *err)
         config_init_text(&b);
     else if (strcmp(what, "schema") == 0)
         config_schema(&b);
+    else if (strcmp(what, "man") == 0)
+        config_man(&b);
     else
-        return cli_usage(err, "config: wants init, show, diff, check, test, explain or schema%s%s%s",
+        return cli_usage(err, "config: wants init, show, diff, check, test, explain, schema or man%s%s%s",
                          *what ? ", not \"" : "", what, *what ? "\"" : "");
     return print_and_free(&b);
 }
