@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import socket
 import sqlite3
@@ -152,7 +153,9 @@ class Codes(Stored):
     def test_exit_77_not_allowed(self):
         os.chmod(self.folder, 0o755)
         os.chmod(self.directory, 0o700)
-        done = subprocess.run([self.program, 'results', '--data-dir', str(self.directory)], capture_output=True,
+        program = shutil.copy(self.program, self.folder / 'wikitally')      # the checkout may be out of his reach, too
+        os.chmod(program, 0o755)
+        done = subprocess.run([program, 'results', '--data-dir', str(self.directory)], capture_output=True,
                               env=wikitally.environment(), user=65534, group=65534, extra_groups=[])
         self.assertEqual(done.returncode, 77, done.stderr)
 
