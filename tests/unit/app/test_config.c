@@ -639,8 +639,7 @@ static void empty_files(void **state)
                                         "source:\n",
                                         "aggregations:\n  bots:\n",
                                         "tests:\n",
-                                        "\xef\xbb\xbf"
-                                        "log: {level: warn}\n",
+                                        "\357\273\277log: {level: warn}\n",
                                         "{}\n",
                                         "source: {}\n"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {

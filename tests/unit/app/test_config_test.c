@@ -197,7 +197,7 @@ static void the_example_passes(void **state)
     char path[4096];
     struct config c;
     struct err err = {0};
-    size_t passed, failed;
+    size_t passed = 0, failed = 0;
     snprintf(path, sizeof path, "%s/examples/event-time-tests.yaml", root);
     struct config_sources sources = {.file = path, .environment = nothing};
     buf_clear(&report);
