@@ -234,23 +234,29 @@ static void load_secrets(struct loader *l)
 
 /* ---- topics */
 
-/* "https://host/v2/stream/recentchange,page-create?x": each name is a stream in two data centres. */
-static void imply_topics(struct config *c)
+/* "https://host/v2/stream/recentchange,page-create?x": each name is a stream in two data centres; a name without a dot
+ * is an alias of the one below mediawiki (eventstreams.md section 1.1). */
+void config_topics_of(const char *url, struct string_list *ret_topics)
 {
     static const char *const centres[] = {"eqiad", "codfw"};
-    struct str url = str_of(c->source.url), name;
-    str_split(&url, '?', &name);
+    struct str rest = str_of(url), name = {0};
+    str_split(&rest, '?', &name);
     const char *slash = name.len ? memrchr(name.ptr, '/', name.len) : NULL;
     struct str names = slash ? str_n(slash + 1, name.len - (size_t)(slash + 1 - name.ptr)) : str_n(NULL, 0);
-    if (c->source.topics.count > 0) {
-        return;
-    }
     while (str_split(&names, ',', &name)) {
         for (size_t i = 0; i < 2 && name.len > 0; i++) {
             AUTO(buf) struct buf topic = {0};
-            buf_addf(&topic, "%s.%s%.*s", centres[i], str_eqz(name, "recentchange") ? "mediawiki." : "", STR_ARG(name));
-            string_list_add(&c->source.topics, buf_str(&topic));
+            buf_addf(&topic, "%s.%s%.*s", centres[i], memchr(name.ptr, '.', name.len) ? "" : "mediawiki.",
+                     STR_ARG(name));
+            string_list_add(ret_topics, buf_str(&topic));
         }
+    }
+}
+
+static void imply_topics(struct config *c)
+{
+    if (c->source.topics.count == 0) {
+        config_topics_of(c->source.url, &c->source.topics);
     }
 }
 

@@ -89,6 +89,8 @@ struct config_sources {
 
 /* Reads all layers, replaces, checks values, then what values mean together (config_check). */
 enum err_class config_load(const struct config_sources *sources, struct config *ret_config, struct err *err);
+/* Both data centres' topics of every stream that an EventStreams URL names; none if it names none. */
+void config_topics_of(const char *url, struct string_list *ret_topics);
 void config_fini(struct config *c); /* a zeroed one is fine */
 
 /* Everything that one value alone cannot show: R10 (retention against size + delay + lateness), horizon against

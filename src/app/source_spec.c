@@ -44,25 +44,6 @@ static enum err_class parse_synthetic(struct str rate, struct source_spec *spec,
     return ERR_NONE;
 }
 
-/* The streams of ".../v2/stream/a,b" are topics eqiad.mediawiki.a, codfw.mediawiki.a, ... (eventstreams.md
- * section 1.1, 1.3). */
-static void topics_of_url(struct source_spec *spec)
-{
-    static const char *const sites[] = {"eqiad", "codfw"};
-    struct str names = str_of(strrchr(spec->url, '/') + 1), name;
-    const char *end = memchr(names.ptr, '?', names.len);
-    if (end)
-        names.len = (size_t)(end - names.ptr);
-    while (str_split(&names, ',', &name)) {
-        const char *prefix = str_starts(name, STR("mediawiki.")) ? "" : "mediawiki.";
-        for (size_t i = 0; i < 2; i++) {
-            AUTO(buf) struct buf topic = {0};
-            buf_addf(&topic, "%s.%s%.*s", sites[i], prefix, STR_ARG(name));
-            string_list_add(&spec->topics, buf_str(&topic));
-        }
-    }
-}
-
 /* The configured topics go with the configured URL; another URL names its own streams. */
 static void set_topics(struct source_spec *spec, const struct config *config)
 {
@@ -70,7 +51,7 @@ static void set_topics(struct source_spec *spec, const struct config *config)
     for (size_t i = 0; configured && i < config->source.topics.count; i++)
         string_list_add(&spec->topics, str_of(config->source.topics.items[i]));
     if (spec->topics.count == 0)
-        topics_of_url(spec);
+        config_topics_of(spec->url, &spec->topics);
 }
 
 enum err_class source_spec_parse(const char *text, const struct config *config, struct source_spec *ret_spec,
