@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { POLL_US = 20000 };
 
@@ -52,6 +53,18 @@ static enum err_class make_directory(const char *path, struct err *err)
             break;
     }
     free(copy);
+    return ERR_NONE;
+}
+
+/* Before anything is made for them. */
+static enum err_class check_files(const struct source_spec *source, struct err *err)
+{
+    for (size_t i = 0; i < source->files.count; i++) {
+        const char *path = source->files.items[i];
+        if (strcmp(path, "-") != 0 && access(path, R_OK) != 0)
+            return err_errno(err, ERR_FATAL, errno == EACCES ? EXIT_NOPERM : EXIT_NOINPUT, errno, "cannot open \"%s\"",
+                             path);
+    }
     return ERR_NONE;
 }
 
@@ -188,7 +201,9 @@ enum err_class pipeline_start(const struct pipeline_options *options, struct pip
     p->options = *options;
     p->directory = str_dup(str_of(options->directory));
     status_change(set_kind, (void *)(uintptr_t)options->source);
-    enum err_class cls = make_directory(p->directory, err);
+    enum err_class cls = check_files(p->options.source, err);
+    if (!cls)
+        cls = make_directory(p->directory, err);
     if (!cls)
         cls = open_journal(p, err);
     if (!cls)

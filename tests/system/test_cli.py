@@ -116,6 +116,7 @@ class Codes(Stored):
 
     def test_exit_66_no_such_file(self):
         self.follow('replay:/nonexistent/day.ndjson', directory=self.folder / 'other', code=66)
+        self.assertFalse((self.folder / 'other').exists(), 'a directory was made for nothing')
         nothing = self.folder / 'nothing'
         nothing.mkdir()
         for command in (['results'], ['journal', 'dump'], ['journal', 'verify'], ['ledger'], ['audit'], ['deadletters', 'list']):
