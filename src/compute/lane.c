@@ -73,6 +73,7 @@ struct lane *lane_new(const struct aggregation *a, size_t index, int64_t generat
     l->partition = partition;
     l->position = line->position;
     l->version = line->version;
+    l->replay_from = line->replay_from;
     l->next = line->replay_from;
     l->has_last = line->has_last;
     l->last = line->last;

@@ -211,6 +211,7 @@ void lane_committed(struct lane *l, const struct lane_commit *commit)
     gaps_drop(&l->gaps, commit->line.gap_count);
     l->position = commit->line.position;
     l->version = commit->line.version;
+    l->replay_from = commit->line.replay_from;
     stream_time_copy(&l->now_at_position, &l->time);
     for (size_t i = 0; i < l->dirty_count; i++) {
         struct row *row = keytable_row(&l->dirty[i].window->table, l->dirty[i].row);
@@ -244,14 +245,13 @@ static int64_t bytes_held(const struct lane *l)
 
 void lane_state(const struct lane *l, struct lane_state *ret_state)
 {
-    const struct window *oldest = oldest_window(l);
     *ret_state = (struct lane_state){.stream_us = l->time.now_us,
                                      .watermark_us = lane_watermark_us(l),
                                      .open_windows = (int64_t)l->windows.count,
                                      .keys = (int64_t)l->windows.keys,
                                      .position = l->position,
                                      .next = l->next,
-                                     .replay_from = oldest == NULL ? l->next : oldest->first,
+                                     .replay_from = l->replay_from,
                                      .arrival_us = l->arrival_us,
                                      .bytes = bytes_held(l),
                                      .late = l->late,

@@ -29,7 +29,7 @@ struct lane {
     uint32_t partition;
 
     /* the line as stored */
-    int64_t position, version;
+    int64_t position, version, replay_from;
     struct stream_time now_at_position;
 
     /* the line as it would be stored now */
