@@ -56,7 +56,7 @@ size_t lane_dirty_rows(const struct lane *l);
 struct lane_state {
     int64_t stream_us, watermark_us; /* TIME_NONE before the first */
     int64_t open_windows, keys;      /* windows that may still change; keys in all of them */
-    int64_t position, replay_from; /* of the line as stored: what a restart begins with (R10) */
+    int64_t position, replay_from;   /* of the line as stored: what a restart begins with (R10) */
     int64_t next;
     int64_t arrival_us; /* highest so far, or TIME_NONE */
     int64_t bytes;      /* of memory that windows hold, about */
