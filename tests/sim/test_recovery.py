@@ -291,7 +291,7 @@ class World(model.World):
     def commit(self, instance, crash_at=None):
         if not instance.lanes:
             return
-        self.accepted_now, self.committing = [], instance
+        self.accepted_now, self.caught_up, self.committing = [], {}, instance
         lanes = [l for l in instance.lanes.values() if l.next > l.line.position]
         self.sim.ask('clock', us(self.now))
         had = {(l.name, l.p): (dict(l.pending), +l.ledger, list(l.torn), list(l.marks)) for l in lanes}
@@ -315,16 +315,18 @@ class World(model.World):
     def accepted(self, lane, old, line):
         shown = self.sink.shown[lane.name]
         super().accepted(lane, old, line)
-        if not self.has_caught_up(lane.name):
+        self.caught_up[lane.name] = self.has_caught_up(lane.name)
+        if not self.caught_up[lane.name]:
             self.sink.shown[lane.name] = shown
         self.accepted_now.append(lane)
         lane.new = line
 
     def has_caught_up(self, name):
-        """The model's sink switches readers by the lines that it holds, the program by those that its task knows: one
-        that was taken over may lack the news of a partition, and leaves the switch to the owner's next commit."""
-        latest, lanes = self.sink.generations[name][-1], self.committing.lanes
-        return all(max(lanes[name, q].next, lanes[name, q].line.position) >= min(end, len(self.journal.all[q]))
+        """The model's sink switches readers by the lines that it holds and the journal that there is now, the program by
+        those that its task knows: one that was taken over may lack the news of a partition, or still reads the journal
+        that was replaced, and leaves the switch to the owner's next commit."""
+        latest, lanes, journal = self.sink.generations[name][-1], self.committing.lanes, self.committing.journal
+        return all(max(lanes[name, q].next, lanes[name, q].line.position) >= min(end, len(journal.all[q]))
                    for q, end in latest.targets.items())
 
     def same_commit(self, want, answer, shown):
@@ -357,9 +359,10 @@ class World(model.World):
             for what, a, b in (('ledger', +rest[1], ledger), ('torn', rest[2], torn), ('marks', rest[3], marks)):
                 check(a == b, f'{name}: {what} {a}, not {b}')
             self.same_line(name, line[1:], lane.new, self.sink.version[key])
-            shows = self.sink.shown[key[0]] != shown[key[0]]
+            shows = key[1] != shown[key[0]] and self.caught_up[key[0]]
             check((line[0] == '1') == shows, f'{name}: readers switch: {line[0]}, not {shows}')
-        shown.update({name: self.sink.shown[name] for name, _, _ in want})
+            check(not shows or self.sink.shown[key[0]] == key[1], f'{name}: switched, but not in the model')
+        shown.update({name: g for name, g, _ in want if self.caught_up[name]})
 
     def same_line(self, name, words, line, version):
         position, has_last, last, arrival, replay_from, first, got_version, *rest = words
