@@ -43,7 +43,7 @@ static enum err_class make_directory(const char *path, struct err *err)
         char end = *p;
         *p = 0;
         if (mkdir(copy, 0700) != 0 && errno != EEXIST) {
-            err_errno(err, ERR_FATAL, errno == EACCES || errno == EPERM ? EXIT_NOPERM : EXIT_CANTCREAT, errno,
+            err_errno(err, ERR_FATAL, err_errno_code(errno, EXIT_CANTCREAT), errno,
                       "cannot make the data directory \"%s\"", copy);
             free(copy);
             return ERR_FATAL;
@@ -62,8 +62,7 @@ static enum err_class check_files(const struct source_spec *source, struct err *
     for (size_t i = 0; i < source->files.count; i++) {
         const char *path = source->files.items[i];
         if (strcmp(path, "-") != 0 && access(path, R_OK) != 0)
-            return err_errno(err, ERR_FATAL, errno == EACCES ? EXIT_NOPERM : EXIT_NOINPUT, errno, "cannot open \"%s\"",
-                             path);
+            return err_errno(err, ERR_FATAL, err_errno_code(errno, EXIT_NOINPUT), errno, "cannot open \"%s\"", path);
     }
     return ERR_NONE;
 }

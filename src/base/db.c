@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -33,8 +34,8 @@ static enum err_class open_error(struct db *db, const char *path, int rc, struct
 {
     int errnum = db->handle ? sqlite3_system_errno(db->handle) : 0;
     if ((rc & 0xff) == SQLITE_CANTOPEN && errnum != 0) {
-        int code = errnum == EACCES || errnum == EPERM ? EXIT_NOPERM : EXIT_CANTCREAT;
-        return err_errno(err, ERR_FATAL, code, errnum, "%s \"%s\": cannot open", db->kind->what, path);
+        return err_errno(err, ERR_FATAL, err_errno_code(errnum, EXIT_CANTCREAT), errnum, "%s \"%s\": cannot open",
+                         db->kind->what, path);
     }
     db_error(db, rc, err);
     return err_prefix(err, "\"%s\"", path);
@@ -63,7 +64,8 @@ enum err_class db_error(struct db *db, int rc, struct err *err)
     case SQLITE_PERM:
         return err_set(err, ERR_FATAL, EXIT_NOPERM, "%s: may not be written", what);
     case SQLITE_CANTOPEN:
-        return err_set(err, ERR_FATAL, EXIT_CANTCREAT, "%s: cannot open the file or its log", what);
+        return err_errno(err, ERR_FATAL, err_errno_code(errnum, EXIT_CANTCREAT), errnum,
+                         "%s: cannot open the file or its log", what);
     case SQLITE_IOERR:
         if (rc == SQLITE_IOERR_NOMEM) {
             return err_set(err, ERR_FATAL, EXIT_OSERR, "%s: out of memory", what);
@@ -298,8 +300,17 @@ static enum err_class header_check(struct db *db, const char *path, bool *ret_em
                          (int32_t)big_endian(header + VERSION_AT), err);
 }
 
+/* Nobody asks SQLite how much memory it has, and counting it costs a lock shared by all threads at each allocation.
+ * Refused, harmlessly, in a process that used SQLite before. */
+static void count_no_memory(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static enum err_class raw_open(struct db *db, const char *path, int flags, struct err *err)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, count_no_memory);
     int rc = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc != SQLITE_OK) {
         enum err_class c = open_error(db, path, rc, err);
@@ -388,7 +399,8 @@ static enum err_class make(const char *path, const struct db_kind *kind,
     }
     (void)failpoint("db.before_rename");
     if (rename(name.ptr, path) != 0) {
-        return err_errno(err, ERR_FATAL, EXIT_CANTCREAT, errno, "%s: cannot make \"%s\"", kind->what, path);
+        return err_errno(err, ERR_FATAL, err_errno_code(errno, EXIT_CANTCREAT), errno, "%s: cannot make \"%s\"",
+                         kind->what, path);
     }
     return directory_sync(path, err);
 }

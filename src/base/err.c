@@ -54,7 +54,7 @@ enum err_class err_set(struct err *err, enum err_class cls, int code, const char
     return cls;
 }
 
-static int errno_code(int errnum)
+int err_errno_code(int errnum, int otherwise)
 {
     switch (errnum) {
     case ENOSPC:
@@ -69,7 +69,7 @@ static int errno_code(int errnum)
     case ENFILE:
         return EXIT_OSERR;
     default:
-        return 0;
+        return otherwise;
     }
 }
 
@@ -92,7 +92,7 @@ enum err_class err_errno(struct err *err, enum err_class cls, int code, int errn
         len += (size_t)printed < room ? (size_t)printed : room;
     }
     err->cls = cls;
-    err->code = code ? code : errno_code(errnum);
+    err->code = code ? code : err_errno_code(errnum, 0);
     text_set(err->text, sizeof err->text, raw, len);
     return cls;
 }

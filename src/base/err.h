@@ -23,11 +23,11 @@ enum exit_code {
     EXIT_DONE = 0,
     EXIT_NO = 1,           /* answered, and the answer is no */
     EXIT_USAGE = 2,        /* flag, argument, query syntax */
-    EXIT_INCOMPLETE = 3,   /* limit or time-out, with --require-complete */
+    EXIT_INCOMPLETE = 3,   /* what was asked for is no longer there, or too much: an answer would be a part */
     EXIT_DATA = 65,        /* data corrupt: a journal batch, a file */
     EXIT_NOINPUT = 66,     /* a named input file is not there */
     EXIT_UNAVAILABLE = 69, /* source, broker or store cannot be reached */
-    EXIT_INTERNAL = 70,    /* a bug */
+    EXIT_INTERNAL = 70,    /* a bug; ensure() ends with SIGABRT instead, for the core file */
     EXIT_OSERR = 71,       /* out of memory or another system limit */
     EXIT_CANTCREAT = 73,
     EXIT_IOERR = 74, /* disk full, read or write error */
@@ -38,7 +38,7 @@ enum exit_code {
     EXIT_TOO_NEW = 81, /* the state was written by a newer program */
     EXIT_FENCED = 82,  /* another instance took over */
     EXIT_TIMEOUT = 124,
-    EXIT_INTERRUPTED = 130,
+    EXIT_INTERRUPTED = 130, /* a second SIGINT or SIGTERM */
 };
 
 /* Lives on the caller's stack, allocates nothing. A zeroed one is valid and means "no error". */
@@ -57,6 +57,9 @@ enum err_class err_set(struct err *err, enum err_class cls, int code, const char
  * ENOMEM/EMFILE -> EXIT_OSERR unless `code` is not 0. */
 enum err_class err_errno(struct err *err, enum err_class cls, int code, int errnum, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
+
+/* The exit code of an error number where opening or making something failed: as above, and `otherwise` for the rest. */
+int err_errno_code(int errnum, int otherwise);
 
 /* Puts "context: " before the text of an error. Returns err->cls (err NULL: ERR_FATAL, so that it stays a failure). */
 enum err_class err_prefix(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -107,7 +107,7 @@ static int show(struct cli *cli, const char *text, struct err *err)
     enum err_class cls = each_letter(cli->directory, false, take_bytes, &w, &w.of_task, err);
     if (!cls && w.found)
         out_write(buf_str(&w.bytes)); /* the original bytes, nothing added */
-    fflush(stdout);
+    out_flush();
     buf_fini(&w.bytes);
     if (cls)
         return cli_fail(err);

@@ -45,7 +45,8 @@ static void open_in_browser(const char *url)
 
 static void on_second_signal(int number)
 {
-    _exit(128 + number);
+    (void)number;
+    _exit(EXIT_INTERRUPTED);
 }
 
 static bool reached(struct pipeline *p, const struct follow_until *until)

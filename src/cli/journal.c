@@ -83,7 +83,7 @@ static int dump(struct dumping *d, int64_t only, int64_t from, int64_t to, struc
         if (only < 0 || only == p)
             cls = dump_partition(d, p, from, to, err);
     }
-    fflush(stdout);
+    out_flush();
     buf_fini(&d->line);
     free(d->values);
     field_set_free(d->set);

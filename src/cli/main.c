@@ -76,5 +76,7 @@ int main(int argc, char **argv)
     }
     diag_flush();
     cli_fini(&cli);
+    if (code == EXIT_DONE)
+        out_flush(); /* "done" is only true if it arrived */
     return code;
 }

@@ -13,10 +13,28 @@
 
 enum { CELL_SHOWN_MAX = 60 }; /* bytes of a cell in the table format */
 
+/* A closed pipe is the reader's choice; all else is said. */
+static void lost(int errnum)
+{
+    if (errnum == EPIPE)
+        exit(EXIT_DONE);
+    char space[128];
+    fprintf(stderr, "wikitally: cannot write to standard output: %s\n", strerror_r(errnum, space, sizeof space));
+    exit(EXIT_IOERR);
+}
+
 void out_write(struct str s)
 {
     if (s.len > 0 && fwrite(s.ptr, 1, s.len, stdout) != s.len)
-        exit(errno == EPIPE ? EXIT_DONE : EXIT_IOERR);
+        lost(errno);
+}
+
+void out_flush(void)
+{
+    if (fflush(stdout) != 0)
+        lost(errno);
+    if (ferror(stdout)) /* of an earlier write, which nobody looked at */
+        lost(EIO);
 }
 
 void out_printf(const char *format, ...)
@@ -288,8 +306,7 @@ void out_end(struct out *o)
         print_held(o);
     else if (o->format == OUT_JSON)
         out_write(STR("]\n"));
-    if (fflush(stdout) != 0)
-        exit(errno == EPIPE ? EXIT_DONE : EXIT_IOERR);
+    out_flush();
     buf_fini(&o->cells);
     buf_fini(&o->held);
     buf_fini(&o->line);

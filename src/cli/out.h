@@ -58,6 +58,9 @@ void out_end(struct out *o);
 
 /* Plain text to standard output; ends the program quietly when the pipe is closed. */
 void out_write(struct str s);
+/* What was written so far is handed to the system. If that fails the program ends: quietly with EXIT_DONE for a closed
+ * pipe, with EXIT_IOERR and a line that says so for all else (out_write and out_end as well). */
+void out_flush(void);
 void out_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -157,8 +157,9 @@ static int record_run(struct cli *cli, int argc, char **argv, struct err *err)
         return cli_fail(err);
     spec.limit = count;
     r.file = fopen(argv[first], "wbx");
-    enum err_class cls =
-        r.file ? ERR_NONE : err_errno(err, ERR_FATAL, EXIT_CANTCREAT, errno, "cannot make \"%s\"", argv[first]);
+    enum err_class cls = r.file ? ERR_NONE
+                                : err_errno(err, ERR_FATAL, err_errno_code(errno, EXIT_CANTCREAT), errno,
+                                            "cannot make \"%s\"", argv[first]);
     if (!cls)
         cls = source_spec_open(&spec, &cli->config, 1, &clock_real, &r.source, err);
     if (!cls) {

@@ -42,7 +42,7 @@ static int synth_run(struct cli *cli, int argc, char **argv, struct err *err)
         int64_t arrival_us, due = pace > 0 ? began + (int64_t)((double)i / pace * 1e6) : 0;
         struct str event = generator_next(g, &arrival_us);
         if (due > clock_mono(&clock_real)) {
-            fflush(stdout);
+            out_flush();
             clock_real.sleep_us(&clock_real, due - clock_mono(&clock_real));
         }
         buf_clear(&line);
@@ -53,7 +53,7 @@ static int synth_run(struct cli *cli, int argc, char **argv, struct err *err)
         buf_addz(&line, enveloped ? "}\n" : "\n");
         out_write(buf_str(&line));
     }
-    fflush(stdout);
+    out_flush();
     generator_free(g);
     return EXIT_DONE;
 }

@@ -155,7 +155,7 @@ static enum err_class follow(struct tailing *t, struct err *err)
     while (!over(t)) {
         if (print_some(t, &any, err))
             return err->cls;
-        fflush(stdout);
+        out_flush();
         if (!any && t->until_end)
             break;
         if (!any)

@@ -24,7 +24,7 @@ static enum err_class directory_make(const char *directory, struct err *err)
         }
         *p = '\0';
         if (mkdir(path, 0700) != 0 && errno != EEXIST && !(c == '/' && access(path, X_OK) == 0)) {
-            int code = errno == EACCES || errno == EPERM ? EXIT_NOPERM : errno == ENOSPC ? EXIT_IOERR : EXIT_CANTCREAT;
+            int code = err_errno_code(errno, EXIT_CANTCREAT);
             return err_errno(err, ERR_FATAL, code, errno, "cannot make the directory \"%s\"", path);
         }
         if (c == '\0') {
@@ -56,7 +56,7 @@ enum err_class lock_take(const char *directory, int *ret_fd, struct err *err)
     buf_addf(&path, "%s/lock", directory);
     int fd = open(path.ptr, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
-        int code = errno == EACCES || errno == EPERM ? EXIT_NOPERM : errno == ENOSPC ? EXIT_IOERR : EXIT_CANTCREAT;
+        int code = err_errno_code(errno, EXIT_CANTCREAT);
         return err_errno(err, ERR_FATAL, code, errno, "cannot open \"%s\"", path.ptr);
     }
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
