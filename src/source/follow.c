@@ -136,13 +136,18 @@ enum err_class follow_commit_due(struct follow *f, bool *ret_done, struct err *e
 
 /* ---- connecting */
 
-void follow_backoff(struct follow *f, int64_t at_least_us, const char *problem)
+int64_t follow_backoff_us(struct follow *f, unsigned failures, int64_t at_least_us)
 {
-    int64_t most_s = f->failures < 6 ? (int64_t)2 << f->failures : BACKOFF_MAX_S;
+    int64_t most_s = failures < 6 ? (int64_t)2 << failures : BACKOFF_MAX_S;
     most_s = most_s > BACKOFF_MAX_S ? BACKOFF_MAX_S : most_s;
     int64_t span_us = (most_s - BACKOFF_MIN_S) * US_PER_SECOND;
     int64_t wait_us = BACKOFF_MIN_S * US_PER_SECOND + (int64_t)rng_below(&f->rng, (uint64_t)span_us + 1);
-    wait_us = latest(wait_us, earliest(at_least_us, retry_after_max_us));
+    return latest(wait_us, earliest(at_least_us, retry_after_max_us));
+}
+
+void follow_backoff(struct follow *f, int64_t at_least_us, const char *problem)
+{
+    int64_t wait_us = follow_backoff_us(f, f->failures, at_least_us);
     f->failures++;
     struct trouble t = {problem, follow_mono(f) + wait_us};
     status_change(status_trouble, &t);
@@ -336,10 +341,10 @@ static enum err_class read_on(struct follow *f, struct line *line, enum line_end
     enum err_class cls = ERR_NONE;
     while (!cls) {
         int64_t idle_at = heard + f->options.idle_after_us;
+        int64_t until = earliest(earliest(idle_at, follow_commit_at(f)), f->heal_wake_mono_us);
         bool committed = false, broken = false;
         struct str data;
-        enum transport_event event =
-            f->transport->ops->read(f->transport, line->c, earliest(idle_at, follow_commit_at(f)), &data);
+        enum transport_event event = f->transport->ops->read(f->transport, line->c, until, &data);
         if (event == TRANSPORT_RECORD) {
             cls = follow_offer(f, line, data, &broken, err);
             heard = !broken && line->link.fresh ? follow_mono(f) : heard;
@@ -352,7 +357,8 @@ static enum err_class read_on(struct follow *f, struct line *line, enum line_end
             return ERR_NONE;
         }
         cls = cls ? cls : follow_commit_due(f, &committed, err);
-        cls = !cls && committed ? follow_heal(f, err) : cls;
+        bool heal = committed || (event == TRANSPORT_SILENT && follow_mono(f) >= f->heal_wake_mono_us);
+        cls = !cls && heal ? follow_heal(f, err) : cls;
     }
     return cls;
 }
@@ -480,6 +486,7 @@ enum err_class source_open_stream(const struct source_options *options, struct t
     atomic_init(&f->stopping, false);
     f->pending_since_mono_us = TIME_NONE;
     f->heal_at_mono_us = INT64_MIN;
+    f->heal_wake_mono_us = INT64_MAX;
     rng_init(&f->rng, options->seed);
     *ret_source = &f->base;
     return ERR_NONE;

@@ -33,8 +33,10 @@ struct follow {
     int64_t pending_since_mono_us; /* when the oldest uncommitted decision was made; TIME_NONE: none */
     unsigned failures;             /* connects in a row that led to nothing */
     int64_t connects;
-    const char *reason;      /* why the connection before ended: a label of source_reconnects */
-    int64_t heal_at_mono_us; /* not before: healing is no hurry */
+    const char *reason;        /* why the connection before ended: a label of source_reconnects */
+    int64_t heal_at_mono_us;   /* no healing before: a pause after each try, a backoff after each refusal */
+    int64_t heal_wake_mono_us; /* when a silent stream must be left for the next try; INT64_MAX: no hole is open */
+    unsigned heal_failures;    /* healing requests in a row that were refused */
 };
 
 /* How a stretch of following ended, when it was no error. */
@@ -44,6 +46,9 @@ int64_t follow_mono(const struct follow *f);
 bool follow_stopping(struct follow *f);
 void follow_sleep(struct follow *f, int64_t us); /* in slices, so that a stop is noticed */
 void follow_backoff(struct follow *f, int64_t at_least_us, const char *problem);
+/* How long to wait after so many failures in a row: 1 s to 2, 4, ... 60 s by chance, never less than at_least_us (what
+ * the server asks for; at most 15 minutes of it). */
+int64_t follow_backoff_us(struct follow *f, unsigned failures, int64_t at_least_us);
 
 /* Commits what is pending, with the ticks that are due. */
 enum err_class follow_commit(struct follow *f, struct err *err);
@@ -64,7 +69,8 @@ bool follow_cut(struct follow *f, const struct line *line);
 void follow_backoff_quick(struct follow *f);
 
 enum err_class follow_merge(struct follow *f, enum follow_end *ret_end, struct err *err); /* merge.c */
-enum err_class follow_heal(struct follow *f, struct err *err);                            /* heal.c */
+/* heal.c: one request for the oldest open hole, if it is time; sets when to come again. */
+enum err_class follow_heal(struct follow *f, struct err *err);
 
 static inline int64_t latest(int64_t a, int64_t b)
 {

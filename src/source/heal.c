@@ -6,7 +6,10 @@
  * From the overlap before the hole all topics are read (the request must name them all); only records of the hole's
  * topic between the hole's two neighbours are kept, and of those only what the journal does not have is journalled. A
  * try that does not reach the upper neighbour proves nothing. Bounded: one minute, 64 MiB and 100,000 records a try;
- * 20 tries a hole, two that reached its end.
+ * 20 tries a hole, two that reached its end. Between two tries lie 2 s, or as long as the last one took, so that
+ * following has half of the time at least. A request that is refused is no try: after a reconnect the server may count
+ * the connection before for a moment still (429, two are the limit), so it is asked again soon, then more and more
+ * rarely up to once a minute, and never before its Retry-After.
  */
 #include "source/follow.h"
 
@@ -232,9 +235,14 @@ static enum err_class heal_connect(struct healing *h)
         f->transport->ops->connect(f->transport, want, f->options.topic_count, &h->line.c, &retry_after_us, &why);
     if (cls) { /* the connection being followed will find out what is wrong */
         h->line.c = NULL;
-        f->heal_at_mono_us = follow_mono(f) + latest(US_PER_MINUTE, retry_after_us);
+        int64_t wait_us = cls == ERR_RETRY ? 0 : US_PER_MINUTE;
+        wait_us = latest(wait_us, follow_backoff_us(f, f->heal_failures++, retry_after_us));
+        f->heal_at_mono_us = follow_mono(f) + wait_us;
+        diag_info("source", "cannot ask for a hole: %s; next try in %lld ms", why.text,
+                  (long long)(wait_us / US_PER_MS));
         return cls;
     }
+    f->heal_failures = 0;
     int64_t date_us = h->line.c->date_us, opened = h->line.c->opened_mono_us;
     if (date_us == TIME_NONE) {
         date_us = clock_wall(f->options.clock) - (follow_mono(f) - opened);
@@ -243,14 +251,11 @@ static enum err_class heal_connect(struct healing *h)
     return ERR_NONE;
 }
 
-enum err_class follow_heal(struct follow *f, struct err *err)
+/* The oldest open hole: one try. */
+static enum err_class heal_try(struct follow *f, struct hole *hole, struct err *err)
 {
-    admission_find_holes(f->admission, admission_position(f->admission)->arrival_us);
-    struct hole *hole = audit_next_open(admission_audit(f->admission));
-    if (!hole || !f->options.heal || follow_stopping(f) || follow_mono(f) < f->heal_at_mono_us) {
-        return ERR_NONE;
-    }
     struct healing h = {.f = f, .hole = hole, .started = fault("R4.healone"), .least_dt_us = INT64_MAX};
+    int64_t began = follow_mono(f);
     if (heal_connect(&h)) {
         return ERR_NONE;
     }
@@ -267,6 +272,24 @@ enum err_class follow_heal(struct follow *f, struct err *err)
     free(h.found);
     free(h.names);
     arena_fini(&h.arena);
-    f->heal_at_mono_us = follow_mono(f) + pause_us;
+    int64_t now = follow_mono(f);
+    f->heal_at_mono_us = now + latest(pause_us, now - began);
     return cls ? cls : follow_commit(f, err);
+}
+
+enum err_class follow_heal(struct follow *f, struct err *err)
+{
+    enum err_class cls = ERR_NONE;
+    f->heal_wake_mono_us = INT64_MAX;
+    admission_find_holes(f->admission, admission_position(f->admission)->arrival_us);
+    struct hole *hole = audit_next_open(admission_audit(f->admission));
+    if (!hole || !f->options.heal || follow_stopping(f)) {
+        return ERR_NONE;
+    }
+    if (follow_mono(f) >= f->heal_at_mono_us) {
+        cls = heal_try(f, hole, err);
+        hole = audit_next_open(admission_audit(f->admission));
+    }
+    f->heal_wake_mono_us = hole ? f->heal_at_mono_us : INT64_MAX; /* the stream may stay silent */
+    return cls;
 }

@@ -35,7 +35,7 @@ CLAUSES = {
     'R3.thrice': [('stalled-unheard', 4)],
     'R3.pkey': [('poisoned-switch', 12)],
     'R4.pair': [('poison', 3)],
-    'R4.dropped': [('poisoned-omissions', 17), ('poisoned-omissions', 25)],
+    'R4.dropped': [('poisoned-omissions', 8), ('poisoned-omissions', 22)],
     'R4.healone': [('rare', 1), ('any', 1)],
     'R5.dtfuture': [('future', 1), ('future', 2)],
     'R7.lastall': [('stalled-overlap', 8), ('stalled-overlap', 9)],

@@ -295,6 +295,63 @@ static void R3_tries_again_later_and_later(void **state)
     fixture_fini(&f);
 }
 
+/* The server still counts the connection before (429), then all holes are asked for though nothing else comes. */
+static void R4_heals_every_hole_soon_on_a_silent_stream(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    run_once(&f, (struct step[]){{STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_RECORD, 1000, 1, NULL},
+                                 {STEP_RECORD, 1010, 2, NULL},
+                                 {STEP_RECORD, 1020, 4, NULL},
+                                 {STEP_RECORD, 1030, 6, NULL},
+                                 {STEP_REFUSE, 0, 0, NULL},
+                                 {STEP_REFUSE, 5000, 0, NULL}, /* Retry-After: 5 */
+                                 {STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_RECORD, 1010, 2, NULL},
+                                 {STEP_RECORD, 1015, 3, NULL},
+                                 {STEP_RECORD, 1020, 4, NULL},
+                                 {STEP_CONNECT, 0, 0, NULL},
+                                 {STEP_RECORD, 1020, 4, NULL},
+                                 {STEP_RECORD, 1025, 5, NULL},
+                                 {STEP_RECORD, 1030, 6, NULL},
+                                 {STEP_END, 0, 0, NULL}});
+    const struct want *w = f.server.wants;
+    assert_int_equal(f.server.want_count, 5);
+    assert_in_range(w[1].at_ms, 1200, 1300);
+    assert_in_range(w[2].at_ms - w[1].at_ms, 1000, 2001);
+    assert_in_range(w[3].at_ms - w[2].at_ms, 5000, 5001);
+    assert_in_range(w[4].at_ms - w[3].at_ms, 2000, 2001);
+    assert_int_equal(f.journal->count[0], 6);
+    assert_int_equal(f.journal->sums[TALLY_ARRIVAL][SOURCE_DUPLICATE], 0);
+    fixture_fini(&f);
+}
+
+/* Who is refused for long asks rarely, and never stops following. */
+static void R4_a_refused_heal_is_asked_ever_more_rarely(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    f.options.idle_after_us = 3600 * US_PER_SECOND;
+    struct step steps[25] = {{STEP_CONNECT, 0, 0, NULL}, {STEP_RECORD, 1000, 1, NULL}, {STEP_RECORD, 1010, 3, NULL}};
+    for (size_t i = 3; i < 23; i++) {
+        steps[i] = (struct step){STEP_REFUSE, 0, 0, NULL};
+    }
+    steps[23] = (struct step){STEP_RECORD, 1800000, 4, NULL};
+    steps[24] = (struct step){STEP_END, 0, 0, NULL};
+    run_once(&f, steps);
+    int64_t longest = 0;
+    for (size_t i = 2; i <= 20; i++) {
+        int64_t waited = f.server.wants[i].at_ms - f.server.wants[i - 1].at_ms;
+        assert_in_range(waited, 1000, i < 7 ? 1001 << (i - 1) : 60001);
+        longest = waited > longest ? waited : longest;
+    }
+    assert_in_range(longest, 40000, 60001);
+    fixture_fini(&f);
+}
+
 static void R3_connections_that_end_at_once_are_failures(void **state)
 {
     (void)state;
@@ -586,6 +643,8 @@ int main(void)
         cmocka_unit_test(R3_resumes_each_topic_from_its_own_position),
         cmocka_unit_test(R3_goes_on_after_a_restart),
         cmocka_unit_test(R3_tries_again_later_and_later),
+        cmocka_unit_test(R4_heals_every_hole_soon_on_a_silent_stream),
+        cmocka_unit_test(R4_a_refused_heal_is_asked_ever_more_rarely),
         cmocka_unit_test(R3_connections_that_end_at_once_are_failures),
         cmocka_unit_test(R3_fatal_ends_with_its_sentence),
         cmocka_unit_test(R3_batch_of_a_failed_commit_stays_pending),
