@@ -5,9 +5,7 @@ import io
 import json
 import os
 import pathlib
-import resource
 import shutil
-import signal
 import socket
 import sqlite3
 import subprocess
@@ -88,8 +86,9 @@ class Codes(Stored):
         done = self.data('ledger', '--check', code=1)
         self.assertIn('does not balance', done.err)
 
-    def test_exit_1_explain_of_a_key_or_window_that_is_not(self):
-        self.data('deadletters', 'show', '999999', code=(1, 2))
+    def test_exit_1_there_is_no_such_thing(self):
+        self.assertIn('there is no dead letter "999999"', self.data('deadletters', 'show', '999999', code=1).err)
+        self.assertEqual(self.data('tail', 'wiki:nosuchwiki', '--since', '2000-01-01', '--until', 'end', code=1).out, '')
 
     def test_exit_65_corrupt_batch_is_named_by_offset_never_skipped(self):
         offset = corrupt_a_batch(self.directory)
@@ -115,40 +114,25 @@ class Codes(Stored):
         self.assert_balanced()
 
     def test_exit_66_no_such_file(self):
-        self.follow('replay:/nonexistent/day.ndjson', directory=self.folder / 'other', code=66)
+        done = self.follow('replay:/nonexistent/day.ndjson', directory=self.folder / 'other', code=66)
+        self.assertIn('"/nonexistent/day.ndjson": No such file', done.err)
         self.assertFalse((self.folder / 'other').exists(), 'a directory was made for nothing')
         nothing = self.folder / 'nothing'
         nothing.mkdir()
         for command in (['results'], ['journal', 'dump'], ['journal', 'verify'], ['ledger'], ['audit'], ['deadletters', 'list']):
             with self.subTest(command):
-                self.wikitally(*command, '--data-dir', nothing, code=66)
+                self.assertIn(f'"{nothing}', self.wikitally(*command, '--data-dir', nothing, code=66).err)
                 self.assertEqual(list(nothing.iterdir()), [])
 
     def test_exit_69_nobody_answers(self):
         with socket.socket() as reserved:               # bound, not listening: refused, and nobody else gets the port
             reserved.bind(('127.0.0.1', 0))
             url = f'http://127.0.0.1:{reserved.getsockname()[1]}'
-            self.wikitally('health', '--url', url, code=69)
+            self.assertIn(f'no answer from "{url}', self.wikitally('health', '--url', url, code=69).err)
 
     def test_exit_73_cannot_create(self):
-        self.follow(f'replay:{self.file}', directory=self.file / 'below-a-file', code=73)
-
-    def test_exit_74_disk_full(self):
-        """A file-size limit stands for the full disk; nothing is lost, and it goes on when there is room again."""
-        directory = self.folder / 'small'
-        big = self.synth(20_000, 12)
-
-        def limited():
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
-
-        done = subprocess.run([self.program, *map(str, self.run_arguments(f'replay:{big}', '--timeout', '10', directory=directory))],
-                              capture_output=True, env=wikitally.environment(),
-                              preexec_fn=limited)
-        self.assertIn(done.returncode, (74, 124), done.stderr[-2000:])
-        self.follow(f'replay:{big}', directory=directory)
-        self.assert_rows(directory=directory)
-        self.assert_balanced(directory)
+        done = self.follow(f'replay:{self.file}', directory=self.file / 'below-a-file', code=73)
+        self.assertRegex(done.err, r'cannot make the data directory ".*below-a-file": Not a directory\n$')
 
     @unittest.skipUnless(os.geteuid() == 0, 'needs root to become somebody else')
     def test_exit_77_not_allowed(self):
@@ -159,6 +143,7 @@ class Codes(Stored):
         done = subprocess.run([program, 'results', '--data-dir', str(self.directory)], capture_output=True,
                               env=wikitally.environment(), user=65534, group=65534, extra_groups=[])
         self.assertEqual(done.returncode, 77, done.stderr)
+        self.assertIn(b'Permission denied', done.stderr)
 
     def test_exit_80_second_instance(self):
         big = self.synth(3000, 13)
@@ -179,7 +164,7 @@ class Codes(Stored):
                 version = change(file, 'pragma user_version')
                 change(file, 'pragma user_version = 9999')
                 before = hashlib.sha256(file.read_bytes()).hexdigest()
-                self.follow(f'replay:{self.file}', code=81)
+                self.assertIn('9999', self.follow(f'replay:{self.file}', code=81).err)
                 self.assertEqual(hashlib.sha256(file.read_bytes()).hexdigest(), before)
                 self.data(*(['journal', 'verify'] if name == 'journal.db' else ['results']), code=81)
                 change(file, f'pragma user_version = {version}')
@@ -191,7 +176,8 @@ class Codes(Stored):
 
     def test_exit_124_timeout(self):
         began = time.monotonic()
-        self.wikitally('synth', '-n', '1000', '--rate', '10', '--timeout', '1s', code=124)
+        done = self.wikitally('synth', '-n', '1000', '--rate', '10', '--timeout', '1s', code=124)
+        self.assertIn('--timeout is over', done.err)
         self.assertLess(time.monotonic() - began, 5)
 
     def test_R15_a_changed_aggregation_is_refused_or_rebuilt(self):
@@ -353,13 +339,6 @@ class Ending(wikitally.Case):
         self.assertEqual(self.source_ledger()['received'], sum(1 for line in file.read_bytes().splitlines() if line.strip()))
         self.assert_rows()
         self.assert_ledger()
-        self.assert_balanced()
-
-    def test_sigint_as_well(self):
-        with self.running(*self.run_arguments('synthetic:100', until=None)) as process:
-            time.sleep(1.0)
-            process.send_signal(signal.SIGINT)
-            self.assertIn(process.wait(10), (0, 130))
         self.assert_balanced()
 
     def test_until_a_number_and_a_time(self):

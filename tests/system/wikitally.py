@@ -85,12 +85,12 @@ class Case(unittest.TestCase):
                               timeout=timeout, env=env)
 
     @contextlib.contextmanager
-    def running(self, *arguments, env=None):
-        """The program in the background; killed at the end of the block if it is still there."""
+    def running(self, *arguments, env=None, before=None):
+        """The program in the background; killed at the end of the block if it is still there. `before`: called in its process."""
         log = self.folder / f'stderr-{time.time_ns()}'
         with open(log, 'wb') as stderr:
             process = subprocess.Popen([self.program, *map(str, arguments)], stdin=subprocess.DEVNULL,
-                                       stdout=subprocess.PIPE, stderr=stderr, env=environment(**(env or {})))
+                                       stdout=subprocess.PIPE, stderr=stderr, env=environment(**(env or {})), preexec_fn=before)
             process.log = log
             try:
                 yield process
