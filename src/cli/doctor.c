@@ -21,7 +21,12 @@ enum { PROBE_TIMEOUT_MS = 10000, CLOCK_WARN_SECONDS = 60 };
 struct doctor {
     struct cli *cli;
     bool failed;
-    int64_t server_date_us; /* from the probe of the source */
+    /* what probe() found */
+    bool probed;
+    long status; /* 0: no answer */
+    size_t received;
+    int64_t server_date_us; /* 0: none */
+    char why[CURL_ERROR_SIZE];
 };
 
 static const struct out_column columns[] = {{"check", false}, {"verdict", false}, {"finding", false}, {"next", false}};
@@ -61,16 +66,17 @@ static size_t take_date(char *data, size_t size, size_t count, void *ctx)
     return size * count;
 }
 
-static void check_source(struct doctor *d)
+/* One request tells of the source and of the clock; made when the first of the two is asked for. */
+static void probe(struct doctor *d)
 {
     const struct config *c = &d->cli->config;
-    char text[CURL_ERROR_SIZE] = "";
-    size_t received = 0;
-    long status = 0;
     AUTO(buf) struct buf agent = {0};
+    if (d->probed)
+        return;
+    d->probed = true;
     CURL *curl = curl_easy_init();
     if (!curl)
-        return say(d, "source", "fail", NULL, "libcurl does not start");
+        return;
     buf_addf(&agent, "wikitally/%s (%s) libcurl/%s", WIKITALLY_VERSION, c->source.contact,
              curl_version_info(CURLVERSION_NOW)->version);
     curl_easy_setopt(curl, CURLOPT_URL, c->source.url);
@@ -78,36 +84,44 @@ static void check_source(struct doctor *d)
     curl_easy_setopt(curl, CURLOPT_USERAGENT, agent.ptr);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)PROBE_TIMEOUT_MS);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, first_bytes);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &received);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &d->received);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_date);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, &d->server_date_us);
-    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, text);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, d->why);
     if (*c->source.proxy)
         curl_easy_setopt(curl, CURLOPT_PROXY, c->source.proxy);
     if (*c->source.ca_file)
         curl_easy_setopt(curl, CURLOPT_CAINFO, c->source.ca_file);
     CURLcode rc = curl_easy_perform(curl);
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    if (!*d->why)
+        snprintf(d->why, sizeof d->why, "%s", curl_easy_strerror(rc));
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &d->status);
     curl_easy_cleanup(curl);
-    if (status == 200 && received > 0)
-        say(d, "source", "ok", NULL, "\"%s\" answers", c->source.url);
-    else if (status == 403) {
+}
+
+static void check_source(struct doctor *d)
+{
+    const char *url = d->cli->config.source.url;
+    probe(d);
+    if (d->status == 200 && d->received > 0)
+        say(d, "source", "ok", NULL, "\"%s\" answers", url);
+    else if (d->status == 403)
         say(d, "source", "fail", "set source.contact to your address",
-            "\"%s\" refuses: it wants a User-Agent with a contact", c->source.url);
-    } else if (status == 429) {
+            "\"%s\" refuses: it wants a User-Agent with a contact", url);
+    else if (d->status == 429)
         say(d, "source", "warn", "wait, and see that only one program of yours reads the stream",
-            "\"%s\" says: too many connections", c->source.url);
-    } else if (status > 0) {
-        say(d, "source", "fail", "wikitally config explain source.url", "\"%s\" answers with status %ld", c->source.url,
-            status);
-    } else {
-        say(d, "source", "fail", "wikitally run --source synthetic:50", "\"%s\" cannot be reached: %s", c->source.url,
-            *text ? text : curl_easy_strerror(rc));
-    }
+            "\"%s\" says: too many connections", url);
+    else if (d->status > 0)
+        say(d, "source", "fail", "wikitally config explain source.url",
+            d->status == 200 ? "\"%s\" answers with status %ld, but sends nothing" : "\"%s\" answers with status %ld",
+            url, d->status);
+    else
+        say(d, "source", "fail", "wikitally run --source synthetic:50", "\"%s\" cannot be reached: %s", url, d->why);
 }
 
 static void check_clock(struct doctor *d)
 {
+    probe(d);
     if (d->server_date_us == 0) {
         say(d, "clock", "warn", "wikitally doctor source", "no server's Date to compare with");
         return;
@@ -154,7 +168,8 @@ static void check_journal(struct doctor *d)
     if (journal_reader_info(reader, &info, &err))
         say(d, "journal", "fail", "wikitally journal verify", "%s", err.text);
     else
-        say(d, "journal", "ok", NULL, "%u partitions of \"%s\"", info.partitions, info.source);
+        say(d, "journal", "ok", NULL, "%u partition%s of \"%s\"", info.partitions, info.partitions == 1 ? "" : "s",
+            info.source);
     journal_reader_close(reader);
 }
 
@@ -198,6 +213,7 @@ static int doctor_run(struct cli *cli, int argc, char **argv, struct err *err)
         return cli_usage(err, "doctor: wants nothing, or one of source, clock, disk, proxy, journal, user");
     if (cli_config(cli, err) || cli_directory(cli, err))
         return cli_fail(err);
+    cli->out.whole = true;
     if (out_begin(&cli->out, columns, sizeof columns / sizeof *columns, err))
         return EXIT_USAGE;
     curl_global_init(CURL_GLOBAL_DEFAULT);

@@ -236,6 +236,18 @@ static size_t width_of(struct str s)
     return width;
 }
 
+static void add_shown(struct buf *out, struct str s, bool whole)
+{
+    size_t shown = s.len;
+    if (!whole && s.len > CELL_SHOWN_MAX) {
+        shown = CELL_SHOWN_MAX - strlen("...");
+        while (shown > 0 && ((unsigned char)s.ptr[shown] & 0xC0) == 0x80) /* not inside a character */
+            shown--;
+    }
+    buf_add_printable(out, s, shown);
+    buf_addz(out, shown < s.len ? "..." : "");
+}
+
 /* One held row: cells ended by a tab, which printable text cannot hold. */
 static void hold_row(struct out *o)
 {
@@ -245,7 +257,7 @@ static void hold_row(struct out *o)
         if (o->none[at])
             buf_addc(&o->held, '-');
         else
-            buf_add_printable(&o->held, cell(o, at), CELL_SHOWN_MAX);
+            add_shown(&o->held, cell(o, at), o->whole);
         size_t width = width_of(str_n(o->held.ptr + start, o->held.len - start));
         if (!o->widths_known && width > o->widths[i])
             o->widths[i] = width;

@@ -2,11 +2,11 @@
  *
  * out.h - what a command prints: rows of named columns in the format that -o asks for (ux.md section 6).
  *
- * table: aligned, for people; untrusted text made printable, long cells cut, widths from the first 1,000 rows.
- * tsv, csv, json, jsonl: exact values; `-` (tsv), empty (csv) or null (json) where there is none. In tsv, tab, CR, LF
- * and backslash inside a text become \t \r \n \\ unless the column is bare (a number, or JSON text, which cannot hold
- * them). raw: the cells of the first column, nothing else. Data goes to standard output, all else to standard error. A
- * closed pipe ends the program quietly.
+ * table: aligned, for people; untrusted text made printable, long cells cut (they end in "..."), widths from the first
+ * 1,000 rows. tsv, csv, json, jsonl: exact values; `-` (tsv), empty (csv) or null (json) where there is none. In tsv,
+ * tab, CR, LF and backslash inside a text become \t \r \n \\ unless the column is bare (a number, or JSON text, which
+ * cannot hold them). raw: the cells of the first column, nothing else. Data goes to standard output, all else to
+ * standard error. A closed pipe ends the program quietly.
  */
 #ifndef WIKITALLY_CLI_OUT_H
 #define WIKITALLY_CLI_OUT_H
@@ -26,7 +26,8 @@ struct out {
     enum out_format format;
     const char *columns; /* --columns a,b: these, in this order; NULL: all */
     bool no_header;
-    char end; /* row end: '\n', or 0 with -0 */
+    bool whole; /* a table's cells are sentences of ours, not strangers' titles: none is cut */
+    char end;   /* row end: '\n', or 0 with -0 */
     /* private */
     const struct out_column *declared;
     size_t declared_count;

@@ -34,12 +34,6 @@ class Resume(wikitally.Case):
     def upstream(self, file, *options):
         return self.running('upstream', file, '--listen', '127.0.0.1:0', '--rate', RATE, *options)
 
-    def url(self, process):
-        def found():
-            match = re.search(r'http://\S+', process.log.read_text(errors='replace'))
-            return match and match[0]
-        return self.wait_for(found, what='the address of the server')
-
     def follow_live(self, url, *more):
         return self.running(*self.run_arguments(url, *more, until=None, listen='127.0.0.1:0'))
 

@@ -127,6 +127,32 @@ static void table_shows_no_terminal_escape(void **state)
     assert_non_null(strstr(text, "title"));
 }
 
+static void long_rows(struct out *o)
+{
+    struct err err = {0};
+    AUTO(buf) struct buf title = {0};
+    for (int i = 0; i < 29; i++)
+        buf_addz(&title, "\xc4\x81"); /* two bytes, one column; the cut at 57 would fall into one */
+    buf_addz(&title, "to");
+    assert_int_equal(out_begin(o, columns, 1, &err), ERR_NONE);
+    out_text(o, buf_str(&title));
+    out_row(o);
+    buf_addz(&title, "s");
+    out_text(o, buf_str(&title));
+    out_row(o);
+    out_end(o);
+}
+
+static void table_says_where_it_cuts(void **state)
+{
+    (void)state;
+    struct out o = {.format = OUT_TABLE, .end = '\n'}, whole = {.format = OUT_TABLE, .end = '\n', .whole = true};
+    char *text = printed(&o, long_rows);
+    assert_non_null(strstr(text, "\xc4\x81to\n"));  /* 60 bytes: as they are */
+    assert_non_null(strstr(text, "\xc4\x81...\n")); /* 61: no half character */
+    assert_non_null(strstr(printed(&whole, long_rows), "\xc4\x81tos\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -137,6 +163,7 @@ int main(void)
         cmocka_unit_test(chosen_columns_in_their_order),
         cmocka_unit_test(unknown_column_is_a_usage_error),
         cmocka_unit_test(table_shows_no_terminal_escape),
+        cmocka_unit_test(table_says_where_it_cuts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
