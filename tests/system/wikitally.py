@@ -119,6 +119,13 @@ class Case(unittest.TestCase):
                 self.fail(f'not within {timeout} s: {what or condition}')
             time.sleep(pause)
 
+    def url(self, process):
+        """Where a server that runs in the background says that it is."""
+        def found():
+            match = re.search(r'http://\S+', process.log.read_text(errors='replace'))
+            return match and match[0]
+        return self.wait_for(found, what='the address of the server')
+
     # ------------------------------------------------------------------------------------- what it has stored
 
     def synth(self, count, number, **options):
