@@ -39,6 +39,9 @@ enum err_class task_load(struct task *t, struct err *err);
 /* Reads up to max_records of a partition and feeds them. *ret_read: how many; 0 also while a commit is due first. A
  * partition that the journal got since the load gets its lanes here. */
 enum err_class task_read(struct task *t, uint32_t partition, size_t max_records, size_t *ret_read, struct err *err);
+/* To be called when task_read finds nothing more: where the journal's last records were taken out (journal repair),
+ * books them as a gap (R12), for a record after them may never come. */
+enum err_class task_tail(struct task *t, struct err *err);
 /* Commits what may be committed. ERR_FATAL/EXIT_FENCED: another owner; what is in memory is dropped. */
 enum err_class task_commit(struct task *t, struct err *err);
 /* Offsets per partition below which the journal may forget: min(replay_from, position - 1); any thread. Before the

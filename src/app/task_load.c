@@ -183,6 +183,9 @@ static enum err_class begin_partition(struct load *l, const struct stored *s, ui
     if (b.position > 0) {
         b.arrival_us = arrival_us == TIME_NONE ? clock_wall(t->clock) : arrival_us;
     }
+    if (!found && s->count == 0) {
+        b.position = 0; /* R12: all there ever was is gone, and never was booked: a gap (task_tail.c) */
+    }
     *ret_begin = b;
     return ERR_NONE;
 }

@@ -42,7 +42,7 @@ static enum err_class read_some(struct task_thread *t, bool *ret_any, struct err
             return cls;
         *ret_any |= read > 0;
     }
-    return ERR_NONE;
+    return *ret_any ? ERR_NONE : task_tail(t->task, err);
 }
 
 /* Pauses at most pause_us, less when asked to stop. */

@@ -91,9 +91,10 @@ static void book(struct lane *l, int64_t count)
     tally_add(&l->tally, TALLY_ARRIVAL, TALLY_NO_TIME, TASK_GAP, count);
 }
 
-void lane_hole(struct lane *l, const struct record *r)
+/* [l->next, to) is not there; latest_us: when the last of it can have arrived, or TIME_NONE. */
+static void hole_book(struct lane *l, int64_t to, int64_t latest_us)
 {
-    int64_t lost_to = r->offset < l->position ? r->offset : l->position;
+    int64_t lost_to = to < l->position ? to : l->position;
     if (l->next < lost_to && unknown_in(l, l->next, lost_to)) {
         if (fault("R12.gap")) {
             book(l, lost_to - l->next);
@@ -103,9 +104,25 @@ void lane_hole(struct lane *l, const struct record *r)
         }
     }
     int64_t from = l->next > l->position ? l->next : l->position;
-    if (from < r->offset) { /* never read */
-        book(l, r->offset - from);
-        gap_add(l, from, r->offset);
-        torn_add(l, oldest_us(l), r->arrival_us == TIME_NONE ? WINDOW_EVER : r->arrival_us + l->a->options.skew_us);
+    if (from < to) { /* never read */
+        book(l, to - from);
+        gap_add(l, from, to);
+        torn_add(l, oldest_us(l), latest_us == TIME_NONE ? WINDOW_EVER : latest_us + l->a->options.skew_us);
     }
+}
+
+void lane_hole(struct lane *l, const struct record *r)
+{
+    hole_book(l, r->offset, r->arrival_us);
+}
+
+/* `last` stays that of the last record read: whatever stands before the end in a journal that was restored is not it.
+ */
+void lane_hole_at_end(struct lane *l, int64_t end, int64_t now_us)
+{
+    if (end <= l->next || end <= l->position) { /* nothing new is missing; what is, is met when a record comes */
+        return;
+    }
+    hole_book(l, end, now_us > l->arrival_us ? now_us : l->arrival_us);
+    l->next = end;
 }

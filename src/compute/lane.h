@@ -42,6 +42,9 @@ lane_position(const struct lane *l); /* what is committed; while next < position
  * 64 bits; the lane is of no use then, for a record may be counted in half of its windows. *ret_dead: DEAD_NONE, or why
  * this record is dead for this aggregation and new (>= position): the task writes one dead letter per record. */
 enum err_class lane_feed(struct lane *l, const struct decoded *d, enum dead_reason *ret_dead, struct err *err);
+/* R12: the journal holds nothing from lane_next() to its end: that is booked as a gap now, for a next record may never
+ * come. now_us: no earlier than any of them can have arrived. */
+void lane_hole_at_end(struct lane *l, int64_t end, int64_t now_us);
 
 bool lane_dirty(const struct lane *l); /* anything that a commit would carry */
 /* What to commit now; in arena, borrows the lane until lane_committed. False: nothing to commit (nothing read, or still

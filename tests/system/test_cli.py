@@ -113,6 +113,31 @@ class Codes(Stored):
         self.assertGreater(int(totals[0]['gap']), 0)
         self.assert_balanced()
 
+    def take_out(self, bases):
+        """Repairs these batches away, results.db too; runs on twice (a recorded file brings nothing more); -> the ledgers."""
+        for file in self.directory.glob('results.db*'):
+            file.unlink()
+        for base in bases:
+            self.data('journal', 'repair', '--skip', base)
+        for _ in range(2):
+            self.follow(f'replay:{self.file}')
+        self.assertIn('; 0 in flight', self.data('ledger', '--check').out)
+        return [row for row in self.tsv('ledger', '--total') if row['ledger'] != 'source']
+
+    def test_R12_a_repaired_end_of_the_journal_is_a_gap(self):
+        file = self.directory / 'journal.db'
+        last = change(file, 'select max(base) from batches')
+        count = change(file, 'select count from batches where base = ?', last)
+        for row in self.take_out([last]):
+            self.assertEqual((int(row['gap']), int(row['records'])), (count, last + count), row)
+
+    def test_R12_a_journal_of_which_nothing_is_left_is_a_gap(self):
+        file = self.directory / 'journal.db'
+        bases = change(file, 'select group_concat(base) from batches').split(',')
+        end = change(file, 'select next_offset from partitions')
+        for row in self.take_out(bases):
+            self.assertEqual((int(row['gap']), int(row['records'])), (end, end), row)
+
     def test_exit_66_no_such_file(self):
         done = self.follow('replay:/nonexistent/day.ndjson', directory=self.folder / 'other', code=66)
         self.assertIn('"/nonexistent/day.ndjson": No such file', done.err)
