@@ -11,6 +11,14 @@ import unittest
 TOOLS = pathlib.Path(__file__).resolve().parents[2] / 'tools'
 
 
+def load(name):
+    """A tool of Python as a module."""
+    loader = importlib.machinery.SourceFileLoader(f'tools_{name}', str(TOOLS / name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(f'tools_{name}', loader))
+    loader.exec_module(module)
+    return module
+
+
 class Tree(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -99,14 +107,29 @@ class Complexity(Tree):
         self.assertIn('no longer needed', self.tool('check-complexity')[1])
 
 
+class Cppcheck(Tree):
+    def stage(self, code):
+        self.write('src/base/planted.c', f'int planted(int n);\nint planted(int n)\n{{\n{code}\n}}\n')
+        self.write('tools/cppcheck.suppress', (TOOLS / 'cppcheck.suppress').read_text())
+        tests = load('test')
+        tests.ROOT = self.root
+        return tests.cppcheck(self.root / 'log')
+
+    def test_a_finding_is_a_failure(self):
+        count = self.stage('    int a[2] = {0, 1};\n    return n > 5 ? a[2] : a[0];')
+        self.assertEqual((count.passed, count.failed), (0, 1), count)
+        self.assertIn('src/base/planted.c:5: arrayIndexOutOfBounds', count.failures[0])
+
+    def test_nothing_found_is_one_case(self):
+        self.assertEqual(self.stage('    return n > 5;')[:3], (1, 0, 0))
+
+
 class Counting(Tree):
     """tools/test itself: a program that dies without a failed case is counted, and so is nothing at all."""
 
     @classmethod
     def setUpClass(cls):
-        loader = importlib.machinery.SourceFileLoader('tools_test', str(TOOLS / 'test'))
-        cls.tool_test = importlib.util.module_from_spec(importlib.util.spec_from_loader('tools_test', loader))
-        loader.exec_module(cls.tool_test)
+        cls.tool_test = load('test')
 
     def read(self, stdout, result='OK', returncode=0):
         line = json.dumps({'name': 'base x', 'stdout': stdout, 'result': result, 'returncode': returncode})
