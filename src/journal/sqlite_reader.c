@@ -180,7 +180,8 @@ static enum err_class cache_fill(struct sqlite_reader *r, const struct stored_ba
     return c;
 }
 
-/* Adds what the page can take of a batch. A batch that fits whole is unpacked straight into the caller's arena. */
+/* Adds what the page can take of a batch. A batch that fits whole is unpacked straight into the caller's arena; one
+ * that does not is left to the next page, unless this one would be empty: a part has to be copied. */
 static enum err_class page_take(struct sqlite_reader *r, const struct stored_batch *b, int64_t from, struct page *page,
                                 struct arena *arena, struct err *err)
 {
@@ -196,6 +197,10 @@ static enum err_class page_take(struct sqlite_reader *r, const struct stored_bat
             page_add(page, records, n, arena, false);
         }
         return c;
+    }
+    if (page->count > 0) {
+        page->room = page->count;
+        return ERR_NONE;
     }
     enum err_class c = cache_fill(r, b, err);
     if (!c) {
