@@ -52,10 +52,12 @@ struct input {
 static bool wait_for_bytes(const struct input *in)
 {
     struct pollfd p = {.fd = in->fd, .events = POLLIN};
-    while (in->wait.idle && poll(&p, 1, INPUT_IDLE_MS) == 0) {
+    int ready = in->wait.idle ? poll(&p, 1, INPUT_IDLE_MS) : 1;
+    while (ready == 0 || (ready < 0 && errno == EINTR)) {
         if (!in->wait.idle(in->wait.ctx)) {
             return false;
         }
+        ready = poll(&p, 1, INPUT_IDLE_MS);
     }
     return true;
 }
@@ -345,6 +347,17 @@ enum err_class input_open_fd(int fd, const char *name, struct input **ret_input,
     return start(input_new(fd, true, name), ret_input, err);
 }
 
+/* A named pipe that nobody writes to would block in open(2), where no stop is heard. Opened without waiting it is not
+ * readable until a writer came (poll: neither POLLIN nor, before the first one, POLLHUP), so idle() is called. */
+static int open_path(const char *path, bool waiting)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (waiting ? O_NONBLOCK : 0));
+    if (fd >= 0 && waiting) {
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+    }
+    return fd;
+}
+
 enum err_class input_open_waiting(const char *path, const struct input_wait *wait, struct input **ret_input,
                                   struct err *err)
 {
@@ -352,7 +365,7 @@ enum err_class input_open_waiting(const char *path, const struct input_wait *wai
     if (strcmp(path, "-") == 0) {
         in = input_new(STDIN_FILENO, false, "standard input");
     } else {
-        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        int fd = open_path(path, wait->idle != NULL);
         if (fd < 0) {
             bool missing = errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == ENAMETOOLONG;
             return err_errno(err, ERR_FATAL, missing ? EXIT_NOINPUT : 0, errno, "cannot open \"%s\"", path);

@@ -16,8 +16,8 @@ struct input;
  * EXIT_IOERR. An empty file is a plain one. */
 enum err_class input_open(const char *path, struct input **ret_input, struct err *err);
 /* The same for what may have nothing for a while (a pipe, a terminal): idle() is called every INPUT_IDLE_MS while it
- * has not; false: give up, and the reading call returns ERR_RETRY. Also while opening, which waits for the first bytes.
- */
+ * has not; false: give up, and the reading call returns ERR_RETRY. Also while opening, which waits for the first bytes,
+ * and of a named pipe for its first writer. */
 enum { INPUT_IDLE_MS = 200 };
 struct input_wait {
     bool (*idle)(void *ctx);

@@ -4,6 +4,7 @@
  */
 #include "upstream/upstream.h"
 
+#include "base/input.h"
 #include "cli/cli.h"
 #include "source/source.h"
 
@@ -12,14 +13,26 @@
 
 enum { ADDED_AT_ONCE_MAX = 10000000 };
 
+enum { LOOK_EVERY = 4096 };
+
+/* The signals are blocked: a server that still reads its recordings must hear them too. */
+static bool not_signalled(void *ctx)
+{
+    sigset_t pending;
+    (void)ctx;
+    sigpending(&pending);
+    return !sigismember(&pending, SIGINT) && !sigismember(&pending, SIGTERM);
+}
+
 static enum err_class add_recording(struct upstream *u, const char *path, struct err *err)
 {
     struct recording *recording;
-    enum err_class cls = recording_open(path, &recording, err);
+    struct input_wait wait = {not_signalled, NULL};
+    enum err_class cls = recording_open_waiting(path, &wait, &recording, err);
     if (cls)
         return cls;
     bool more = true;
-    while (!cls && more) {
+    for (int64_t count = 0; !cls && more && (count % LOOK_EVERY || not_signalled(NULL)); count++) {
         struct str bytes;
         int64_t arrival_us;
         cls = recording_next(recording, &bytes, &arrival_us, &more, err);
@@ -111,7 +124,7 @@ static int upstream_run(struct cli *cli, int argc, char **argv, struct err *err)
         serve_until_signal(u);
     }
     upstream_stop(u);
-    return cls ? cli_fail(err) : EXIT_DONE;
+    return cls && not_signalled(NULL) ? cli_fail(err) : EXIT_DONE;
 }
 
 const struct command command_upstream = {

@@ -7,11 +7,6 @@
 
 #include "source/source.h"
 
-struct input_wait;
-/* recording_open for what may have nothing for a while (base/input.h). */
-enum err_class recording_open_waiting(const char *path, const struct input_wait *wait, struct recording **ret_recording,
-                                      struct err *err);
-
 /* Where the last record stood: its line, or in a raw SSE recording its ordinal. From 1. */
 int64_t recording_place(const struct recording *r);
 

@@ -90,7 +90,11 @@ enum err_class source_open_files(const struct source_options *options, const str
 
 /* One record of a recording, as the upstream server and `record` need it too. */
 struct recording;
+struct input_wait;
 enum err_class recording_open(const char *path, struct recording **ret_recording, struct err *err);
+/* The same for what may have nothing for a while (base/input.h): ERR_RETRY, here or while reading, if it gave up. */
+enum err_class recording_open_waiting(const char *path, const struct input_wait *wait, struct recording **ret_recording,
+                                      struct err *err);
 /* ERR_NONE with *ret_more false at the end. Bytes borrowed until the next call; arrival TIME_NONE if not recorded. */
 enum err_class recording_next(struct recording *r, struct str *ret_bytes, int64_t *ret_arrival_us, bool *ret_more,
                               struct err *err);

@@ -376,6 +376,48 @@ static void add_flushed(struct buf *out, bool zstd, const char *block)
     deflateEnd(&z);
 }
 
+/* A named pipe: who opens it is not held until a writer comes, and its bytes are all there when one has come and gone.
+ */
+struct fifo_writer {
+    const char *path;
+    int idles, write_at; /* write_at 0: never */
+};
+static bool fifo_idle(void *ctx)
+{
+    struct fifo_writer *w = ctx;
+    w->idles++;
+    if (w->write_at && w->idles == w->write_at) {
+        int fd = open(w->path, O_WRONLY | O_NONBLOCK);
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, "one\ntwo\n", 8), 8);
+        close(fd);
+    }
+    return w->idles < 3;
+}
+
+static void a_named_pipe_waits_for_its_writer_in_reach_of_a_stop(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/wikitally-fifo-XXXXXX", fifo[sizeof folder + 8];
+    assert_non_null(mkdtemp(folder));
+    snprintf(fifo, sizeof fifo, "%s/pipe", folder);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    struct fifo_writer w = {fifo, 0, 0};
+    struct input_wait wait = {fifo_idle, &w};
+    struct input *in = NULL;
+    struct err err = {0};
+    alarm(20); /* open(2) would block for ever */
+    assert_int_equal(input_open_waiting(fifo, &wait, &in, &err), ERR_RETRY);
+    assert_int_equal(w.idles, 3);
+    w = (struct fifo_writer){fifo, 0, 2};
+    assert_int_equal(input_open_waiting(fifo, &wait, &in, &err), ERR_NONE);
+    check_lines(in, STR("one\ntwo\n"), true);
+    alarm(0);
+    input_close(in);
+    unlink(fifo);
+    rmdir(folder);
+}
+
 /* What was sent is given out, although the pipe stays open and says nothing: nobody waits for bytes he does not need.
  */
 static void an_open_pipe_holds_nothing_back(void **state)
@@ -416,6 +458,7 @@ int main(void)
         cmocka_unit_test(long_lines_are_skipped),
         cmocka_unit_test(files_that_are_not),
         cmocka_unit_test(pipes),
+        cmocka_unit_test(a_named_pipe_waits_for_its_writer_in_reach_of_a_stop),
         cmocka_unit_test(an_open_pipe_holds_nothing_back),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
