@@ -7,6 +7,7 @@
 #include "app/ingest.h"
 
 #include "base/diag.h"
+#include "base/fault.h"
 #include "base/metrics.h"
 
 #include <stdio.h>
@@ -122,6 +123,7 @@ static enum err_class commit(struct source_output *o, const struct batch *b, str
     }
     if (cls)
         return cls;
+    (void)failpoint("ingest.appended");
     if (i->full) {
         i->full = false;
         diag_info("journal", "there is room again");

@@ -7,6 +7,7 @@
 #include "app/ingest.h"
 #include "app/task_thread.h"
 #include "base/diag.h"
+#include "base/fault.h"
 #include "serve/serve.h"
 
 #include <errno.h>
@@ -257,6 +258,7 @@ enum err_class pipeline_stop(struct pipeline *p, int64_t deadline_us, struct err
             cls = err->cls;
         }
     }
+    (void)failpoint("pipeline.source_stopped");
     struct err task_err = {0};
     task_thread_drain(p->task);
     bool over;

@@ -229,6 +229,7 @@ static enum err_class generation_start(struct load *l, size_t i, int64_t epoch, 
     if (cls != ERR_NONE) {
         return cls;
     }
+    (void)failpoint("task.generation_begun");
     struct generation *list = arena_alloc(&l->memory, (s->count + 1) * sizeof(*list));
     for (size_t n = 0; n < s->count; n++) {
         list[n] = s->list[n];
@@ -457,6 +458,7 @@ enum err_class task_load(struct task *t, struct err *err)
     arena_fini(&l.memory);
     t->loaded = cls == ERR_NONE;
     if (cls == ERR_NONE) {
+        (void)failpoint("task.loaded");
         if (err != NULL) { /* an adopted journal had filled it */
             *err = (struct err){0};
         }

@@ -215,25 +215,31 @@ enum err_class db_begin(struct db *db, struct err *err)
     return ERR_NONE;
 }
 
-static bool commit_failpoint(const struct db *db, const char *place)
+/* The two that there are by name: a failpoint's name is a literal. */
+static bool before_commit(const struct db *db)
 {
-    char name[64];
-    snprintf(name, sizeof name, "%s.%s", db->kind->what, place);
-    return failpoint(name);
+    return strcmp(db->kind->what, "journal") == 0 ? failpoint("journal.before_commit")
+                                                  : failpoint("results.before_commit");
+}
+
+static void after_commit(const struct db *db)
+{
+    (void)(strcmp(db->kind->what, "journal") == 0 ? failpoint("journal.after_commit")
+                                                  : failpoint("results.after_commit"));
 }
 
 enum err_class db_end(struct db *db, enum err_class c, struct err *err)
 {
     struct err own = {0}, *e = err ? err : &own;
     if (!c) {
-        c = commit_failpoint(db, "before_commit") ? db_error(db, SQLITE_FULL, e) : db_exec(db, "COMMIT", e);
+        c = before_commit(db) ? db_error(db, SQLITE_FULL, e) : db_exec(db, "COMMIT", e);
     }
     if (c) {
         rollback(db);
         return judge(db, c, e);
     }
     db->in_transaction = false;
-    (void)commit_failpoint(db, "after_commit");
+    after_commit(db);
     struct err later = {0}; /* the commit holds; what goes wrong now is met by the next write */
     judge(db, checkpoint(db, &later), &later);
     return ERR_NONE;
@@ -402,6 +408,7 @@ static enum err_class make(const char *path, const struct db_kind *kind,
         return err_errno(err, ERR_FATAL, err_errno_code(errno, EXIT_CANTCREAT), errno, "%s: cannot make \"%s\"",
                          kind->what, path);
     }
+    (void)failpoint("db.after_rename");
     return directory_sync(path, err);
 }
 

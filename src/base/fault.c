@@ -58,6 +58,22 @@ static struct str variable_copy(const char *name, char **kept)
     return str_n(*kept, text.len);
 }
 
+/* Made by the linker; not there in a program without a failpoint. */
+extern const char *const __start_wikitally_failpoints[] __attribute__((weak));
+extern const char *const __stop_wikitally_failpoints[] __attribute__((weak));
+
+/* Before main, so that any command will do. A name stands there once for each place that has it. */
+__attribute__((constructor)) static void list(void)
+{
+    if (!str_eqz(str_of(getenv("WIKITALLY_FAILPOINT")), "list")) {
+        return;
+    }
+    for (const char *const *name = __start_wikitally_failpoints; name < __stop_wikitally_failpoints; name++) {
+        puts(*name);
+    }
+    exit(EXIT_DONE);
+}
+
 static void load(void)
 {
     static char *fault_text, *failure_text;
@@ -95,7 +111,7 @@ bool fault(const char *name)
     return false;
 }
 
-bool failpoint(const char *name)
+bool failpoint_reached(const char *name)
 {
     pthread_once(&once, load);
     for (size_t i = 0; i < failure_count; i++) {

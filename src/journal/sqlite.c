@@ -307,6 +307,7 @@ static enum err_class fold_old(struct sqlite_journal *j, int64_t floor, struct e
 static enum err_class all_write(struct sqlite_journal *j, const struct batch *batch, struct ends *ends, struct err *err)
 {
     enum err_class c = partitions_write(j, batch, ends, err);
+    (void)failpoint("journal.in_append");
     c = c ? c : dead_write(j, batch, err);
     c = c ? c : notes_write(j, batch, err);
     c = c ? c : tally_write(j, batch, err);

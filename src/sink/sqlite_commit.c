@@ -402,6 +402,7 @@ static enum err_class commit_in(struct sqlite_sink *s, const struct task_commit 
     }
     for (size_t i = 0; !c && i < commit->lane_count; i++) {
         c = lane_put(s, &commit->lanes[i], floors[i], commit->wall_us, err);
+        (void)failpoint("sink.in_commit");
     }
     for (size_t i = 0; !c && i < commit->dead_count; i++) {
         c = dead_put(s, &commit->dead[i], err);

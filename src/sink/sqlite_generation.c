@@ -3,6 +3,7 @@
  * sqlite_generation.c - definitions of an aggregation and which of them readers see (R15), in results.db.
  */
 #include "base/clock.h"
+#include "base/fault.h"
 #include "sink/sqlite.h"
 
 static enum err_class begins_load(struct sqlite_sink *s, const char *name, struct generation *g, struct arena *arena,
@@ -204,6 +205,7 @@ static enum err_class begin_in(struct sqlite_sink *s, const char *name, const st
     }
     if (!repeat) {
         c = generation_put(s, name, g, err);
+        (void)failpoint("sink.in_begin");
     }
     return c || !show ? c : sqlite_show(s, name, g->number, err);
 }
