@@ -1,5 +1,6 @@
 // Starts the real binary (env WIKITALLY) and Debian's Chromium (env CHROMIUM, default /usr/bin/chromium); screenshots go to
 // the directory in env SHOTS, if there is one.
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -107,6 +108,22 @@ export async function violationsOf(page) {
   await page.evaluate(readFileSync(axePath, "utf8"));
   const result = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
   return result.violations.map((v) => `${v.id}: ${v.help} (${v.nodes.map((n) => n.html.slice(0, 120)).join(" | ")})`);
+}
+
+// Narrower than a telephone: 360 px less the scroll bar of a desktop's window, and the narrowest that is still sold. Nothing
+// scrolls sideways, and no word of the window buttons is cut off.
+export async function narrower(page, name) {
+  for (const width of [345, 320]) {
+    await page.setViewportSize({ width, height: 780 });
+    await page.waitForTimeout(200);
+    const { wide, cut } = await page.evaluate(() => ({
+      wide: document.scrollingElement.scrollWidth,
+      cut: [...document.querySelectorAll(".segments label")].filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.textContent),
+    }));
+    assert.ok(wide <= width, `scrolls sideways at ${width}: ${wide}`);
+    assert.deepEqual(cut, [], `cut off at ${width}`);
+    await shoot(page, `${name}-${width}`);
+  }
 }
 
 export async function shoot(page, name) {

@@ -1,7 +1,7 @@
 // The Now screen in a browser, over the real program.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { hasData, hasState, launchBrowser, openPage, Server, shoot, stopAll, violationsOf } from "./harness.mjs";
+import { hasData, hasState, launchBrowser, narrower, openPage, Server, shoot, stopAll, violationsOf } from "./harness.mjs";
 
 const looks = ["light", "dark"].flatMap((colorScheme) => [1280, 360].map((width) => ({ colorScheme, width })));
 const nameOf = (look) => `${look.colorScheme}-${look.width}`;
@@ -78,6 +78,7 @@ describe("every look", () => {
       assert.ok(shifts.reduce((sum, text) => sum + Number.parseFloat(text), 0) < 0.005, `the layout shifts: ${shifts.join("; ")}`);
       assert.deepEqual(await page.evaluate(() => globalThis.violations), []);
       await shoot(page, `synthetic-${nameOf(look)}`);
+      if (look.width === 360) await narrower(page, `synthetic-${look.colorScheme}`);
       await page.keyboard.press(" ");
       await hasState(page, "PAUSED");
       await page.waitForTimeout(1500);

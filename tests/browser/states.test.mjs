@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { after, before, describe, test } from "node:test";
-import { hasState, launchBrowser, openPage, Server, shoot, stopAll, violationsOf } from "./harness.mjs";
+import { hasState, launchBrowser, narrower, openPage, Server, shoot, stopAll, violationsOf } from "./harness.mjs";
 
 const looks = ["light", "dark"].flatMap((colorScheme) => [1280, 360].map((width) => ({ colorScheme, width })));
 
@@ -95,6 +95,7 @@ for (const [name, fixture] of Object.entries(fixtures)) {
         assert.ok((await page.evaluate(() => document.scrollingElement.scrollWidth)) <= look.width, "scrolls sideways");
         if (fixture.chip) assert.equal(await page.textContent("#chip .words"), fixture.chip.text);
         await shoot(page, `${name}-${look.colorScheme}-${look.width}`);
+        if (look.width === 360) await narrower(page, `${name}-${look.colorScheme}`);
         assert.deepEqual(bad.filter((text) => !(fixture.refuse && text.includes("503"))), []);
         await context.close();
         served.close();
