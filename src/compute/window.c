@@ -63,10 +63,17 @@ static size_t slot_of(const struct windows *w, int64_t start_us)
     return (size_t)(at < 0 ? at + n : at);
 }
 
-struct window *windows_find(const struct windows *w, int64_t start_us)
+struct window *windows_find(struct windows *w, int64_t start_us)
 {
+    if (w->last != NULL && w->last->start_us == start_us) {
+        return w->last;
+    }
     struct window *window = w->slots[slot_of(w, start_us)];
-    return window != NULL && window->start_us == start_us ? window : NULL;
+    if (window == NULL || window->start_us != start_us) {
+        return NULL;
+    }
+    w->last = window;
+    return window;
 }
 
 struct window *windows_add(struct windows *w, int64_t start_us, int64_t offset, const struct stream_time *before)
@@ -89,6 +96,7 @@ struct window *windows_add(struct windows *w, int64_t start_us, int64_t offset, 
 void windows_remove(struct windows *w, struct window *window, struct measure_context *ctx)
 {
     w->slots[slot_of(w, window->start_us)] = NULL;
+    w->last = NULL;
     w->count--;
     if (window->dirty > 0) {
         window->next = w->retired;

@@ -36,6 +36,7 @@ struct windows {
     const struct aggregation *a;
     struct window **slots;
     size_t slot_count, count;
+    struct window *last;    /* the one that was found last, or NULL: records come in runs of one window */
     int64_t check_us;       /* no window closes or goes before the watermark is here */
     struct window *retired; /* gone, but with rows that are not committed yet */
     size_t keys;            /* rows in all windows, the retired among them */
@@ -43,7 +44,7 @@ struct windows {
 
 void windows_init(struct windows *w, const struct aggregation *a);
 void windows_fini(struct windows *w, struct measure_context *ctx);
-struct window *windows_find(const struct windows *w, int64_t start_us); /* or NULL */
+struct window *windows_find(struct windows *w, int64_t start_us); /* or NULL */
 struct window *windows_add(struct windows *w, int64_t start_us, int64_t offset, const struct stream_time *before);
 /* Takes it out of the ring: freed at once, or retired while rows of it wait for a commit. */
 void windows_remove(struct windows *w, struct window *window, struct measure_context *ctx);
