@@ -81,7 +81,7 @@ void buf_addz(struct buf *b, const char *z)
     buf_add(b, str_of(z));
 }
 
-void buf_addc(struct buf *b, char c)
+void buf_addc_growing(struct buf *b, char c)
 {
     if (buf_room(b, 1)) {
         b->ptr[b->len++] = c;

@@ -29,11 +29,20 @@ char *buf_reserve(struct buf *b,
                   size_t more); /* room for `more` bytes at the end, or NULL over the maximum; add to len yourself */
 void buf_add(struct buf *b, struct str s);
 void buf_addz(struct buf *b, const char *z);
-void buf_addc(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_vaddf(struct buf *b, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 void buf_add_int(struct buf *b, int64_t value);  /* decimal, faster than buf_addf */
 void buf_drop(struct buf *b, size_t from_front); /* removes the first bytes, moves the rest to the front */
+void buf_addc_growing(struct buf *b, char c);    /* buf_addc where it is not certain that there is room */
+static inline void buf_addc(struct buf *b, char c)
+{
+    if (b->overflow || b->max || b->cap - b->len < 2) {
+        buf_addc_growing(b, c);
+        return;
+    }
+    b->ptr[b->len++] = c;
+    b->ptr[b->len] = '\0';
+}
 static inline struct str buf_str(const struct buf *b)
 {
     return (struct str){b->ptr, b->len};
