@@ -1,6 +1,7 @@
-"""kill -9 at random points, and at every failpoint: afterwards ids, rows, task ledger and dead letters are those of a run
-that nothing happened to (R3, R8, R10-R12; A2 of the goal table)."""
+"""kill -9 at random points, at work and in recovery: afterwards ids, rows, task ledger and dead letters are those of a run that
+nothing happened to (R3, R8, R10-R12; A2 of the goal table)."""
 import collections
+import functools
 import os
 import sqlite3
 import subprocess
@@ -10,12 +11,14 @@ import unittest
 import wikitally
 
 EVENTS = 100_000
-KILLS = 20
-IN_RECOVERY = 10            # of them before the first commit after a start
+IN_RECOVERY = 10            # kills at a record that is read again after a start
+AT_WORK = 10                # kills at a random time after the first commit since the start
+AMENDED_LATER = 8           # of either sort: at least so many with a window closed by then and amended afterwards
 MIX = {'late': 0.02, 'duplicates': 0.02, 'poison': 0.001, 'future': 0.001, 'canaries': True}
 
 
 class Killed(wikitally.Case):
+    @functools.lru_cache(maxsize=4)
     def expected(self, file):
         """What an undisturbed run journals: multiset of the records' texts, and how many dead letters."""
         outcomes, journal = self.folder / 'outcomes.tsv', self.folder / 'admitted.ndjson'
@@ -42,91 +45,79 @@ class Killed(wikitally.Case):
         self.assertEqual(len({(letter['stage'], letter['position']) for letter in letters}), len(letters), 'a letter twice')
         return sums
 
-    def stored(self):
-        """A number that every commit of the task moves; -1 before there is a database."""
+    def look(self, question):
+        """All rows of an answer from the results; none before there are any."""
         try:
-            db = sqlite3.connect(f'file:{self.directory}/results.db?mode=ro', uri=True, timeout=5)
+            db = sqlite3.connect(f'file:{self.directory}/results.db?mode=ro', uri=True, timeout=10)
             try:
-                return db.execute('select coalesce(sum(version), 0) from wt_lines').fetchone()[0]
+                return db.execute(question).fetchall()
             finally:
                 db.close()
         except sqlite3.OperationalError:
-            return -1
-
-    def start_and_kill(self, file, seconds, after_commit, *more):
-        """Kills it that long after its start, or after its first commit. Fails if it comes to its end before."""
-        process = subprocess.Popen([self.program, *map(str, self.run_arguments(f'replay:{file}', *more))],
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                   env=wikitally.environment())
-        before = self.stored()
-        try:
-            if after_commit:
-                self.wait_for(lambda: process.poll() is not None or self.stored() != before, what='a commit', pause=0.01)
-            time.sleep(seconds)
-            self.assertIsNone(process.poll(), 'came to its end before it could be killed')
-        finally:
-            process.kill()
-            process.communicate()
-        return self.stored() != before
-
-
-class RandomKills(Killed):
-    def test_A2_twenty_kills_ten_of_them_in_recovery(self):
-        random = wikitally.seed('kills')
-        file = self.synth(EVENTS, random.randrange(1 << 30), **MIX)
-        # As fast as it goes it would be over before it could be killed: about 20 s of its own time line, small commits.
-        pace = ['--speed', str(EVENTS / 45 / 20), '--set', 'task.commit_every=100ms']
-        self.start_and_kill(file, 0.3, True, *pace)
-        early, late = 0, 0
-        while early < IN_RECOVERY or early + late < KILLS:
-            want_early = early < IN_RECOVERY and (early <= late or late >= KILLS - IN_RECOVERY)
-            committed = self.start_and_kill(file, random.uniform(0.005, 0.08) if want_early else random.uniform(0, 0.3),
-                                            not want_early, *pace)
-            early, late = early + (not committed), late + committed
-            self.assertLess(late, 5 * KILLS, 'its recovery is too quick to be killed in')
-        self.follow(f'replay:{file}')
-        sums = self.judge(file)
-        self.assertGreater(sums['late'] + sums['counted'], 0)
-        print(f'kills: {early} in recovery, {late} others', flush=True)
+            return []
 
 
 @unittest.skipUnless(os.path.exists(wikitally.CHECKED), 'needs the build with failpoints')
-class Failpoints(Killed):
-    program = wikitally.CHECKED
+class RandomKills(Killed):
+    """As fast as it goes it would be over before it could be killed: about 20 s of its own time line, small commits."""
+
+    PACE = ('--speed', str(EVENTS / 45 / 20), '--set', 'task.commit_every=100ms')
 
     def setUp(self):
         super().setUp()
-        self.random = wikitally.seed('failpoints')
-        self.file = self.synth(6000, self.random.randrange(1 << 30), **MIX)
+        self.random = wikitally.seed('kills')
+        self.file = self.synth(EVENTS, self.random.randrange(1 << 30), **MIX)
+        self.closed = []                                # of each kill: the rows that were final then, and their revisions
 
-    def hurt(self, point, how):
-        """Runs into the failpoint: the N-th time that it comes by, or else the first; -> how that run ended."""
-        more = ['--set', 'task.commit_every=10ms', '--set', 'journal.commit_every=1ms']
-        for nth in (self.random.randrange(2, 9), 1):
-            self.directory = self.folder / f'{point}-{how}-{nth}'
-            done = self.follow(f'replay:{self.file}', *more, code=None, env={'WIKITALLY_FAILPOINT': f'{point}:{how}@{nth}'})
-            if done.code != 0:
-                break
-        return done
+    def line(self):
+        """-> (the first record that is read again after a start, the first that is new)."""
+        found = self.look('select min(replay_from), min(position) from wt_lines')
+        return found[0] if found and found[0][0] is not None else (-1, -1)
 
-    def test_A2_killed_at_every_failpoint(self):
-        points = wikitally.failpoints()
-        for point in points:
-            with self.subTest(point):
-                self.assertEqual(self.hurt(point, 'kill').code, -9, 'a run never comes by here')
-                self.follow(f'replay:{self.file}')
-                self.judge(self.file)
-        print('killed at', ', '.join(points), flush=True)
+    def final(self):
+        return {row[:3]: row[3] for row in self.look('select window_start, key, partition, revision from timeseries_rows where final')}
 
-    def test_B10_a_commit_that_fails_for_want_of_room_is_tried_again(self):
-        """Full, once: it waits and goes on by itself, or ends with 74 and the next start makes good. Nothing is lost."""
-        for point in ('journal.before_commit', 'results.before_commit'):
-            with self.subTest(point):
-                done = self.hurt(point, 'error')
-                self.assertIn(done.code, (0, 74), done.err)
-                self.follow(f'replay:{self.file}')
-                self.judge(self.file)
+    def kill_at_work(self):
+        """At a random time after it has committed something new; fails if it comes to its end before."""
+        before = self.line()[1]
+        with self.running(*self.run_arguments(f'replay:{self.file}', *self.PACE)) as process:
+            self.wait_for(lambda: process.poll() is not None or self.line()[1] > before, what='a commit', pause=0.01)
+            time.sleep(self.random.uniform(0, 0.3))
+            self.assertIsNone(process.poll(), 'came to its end before it could be killed')
+            process.kill()
+            process.wait()
+        self.assertGreater(self.line()[1], before)
+        self.closed.append(self.final())
 
+    def kill_in_recovery(self):
+        """At the N-th record that the task reads for the second time: the process itself says where it is, and dies there."""
+        again, new = self.line()
+        self.assertGreater(new - again, 1000, 'there is nothing to speak of to read again')
+        nth = self.random.randint(1, new - again)
+        done = subprocess.run([wikitally.CHECKED, *map(str, self.run_arguments(f'replay:{self.file}', *self.PACE))], timeout=120,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                              env=wikitally.environment(WIKITALLY_FAILPOINT=f'task.reread:kill@{nth}'))
+        self.assertEqual(done.returncode, -9, f'record {nth} of {new - again} was not read again\n{done.stderr[-2000:]}')
+        self.assertEqual(self.line(), (again, new), 'something was committed before all was read again')
+        self.closed.append(self.final())
+
+    def test_A2_ten_kills_at_work_and_ten_in_recovery(self):
+        self.kill_at_work()                             # the first start has nothing to recover
+        kinds = ['work'] * (AT_WORK - 1) + ['recovery'] * IN_RECOVERY
+        self.random.shuffle(kinds)
+        for kind in kinds:
+            self.kill_at_work() if kind == 'work' else self.kill_in_recovery()
+        self.follow(f'replay:{self.file}')
+        sums = self.judge(self.file)
+        self.assertGreater(sums['late'] + sums['counted'], 0)
+        end, kinds = self.final(), ['work', *kinds]
+        amended = [sum(end[row] > revision for row, revision in closed.items()) for closed in self.closed]
+        hit = collections.Counter(kind for kind, rows in zip(kinds, amended) if rows)
+        print(f'kills: {kinds.count("recovery")} in recovery, {kinds.count("work")} at work; with rows closed before and amended after: '
+              f'{hit["recovery"]} and {hit["work"]} ({sum(amended)} rows)', flush=True)
+        self.assertEqual((kinds.count('work'), kinds.count('recovery')), (AT_WORK, IN_RECOVERY))
+        self.assertGreaterEqual(hit['recovery'], AMENDED_LATER)
+        self.assertGreaterEqual(hit['work'], AMENDED_LATER)
 
 if __name__ == '__main__':
     unittest.main()

@@ -263,10 +263,6 @@ def capture(name):
 
 
 def failpoints():
-    """Names of the places where a test may have the process killed, as the sources have them. base/db.c names its two after
-    the database that commits."""
-    names = {f'{what}.{place}' for what in ('journal', 'results') for place in ('before_commit', 'after_commit')}
-    for file in (ROOT / 'src').glob('*/*.c'):
-        if not file.name.startswith('memory'):           # what tests alone link
-            names |= set(re.findall(r'\bfailpoint\("([^"]+)"\)', file.read_text(encoding='utf-8')))
-    return sorted(names)
+    """Names of the places where a test may have the process killed, as the program lists them."""
+    done = subprocess.run([CHECKED], stdout=subprocess.PIPE, check=True, text=True, env=environment(WIKITALLY_FAILPOINT='list'))
+    return sorted(set(done.stdout.split()))
