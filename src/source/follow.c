@@ -21,6 +21,7 @@ enum { SLICE_US = 200000, BACKOFF_MIN_S = 1, BACKOFF_MAX_S = 60 };
 static const int64_t quick_end_us =
     10 * US_PER_SECOND;                              /* a connection cut sooner, without anything new, was a failure */
 static const int64_t canary_us = 15 * US_PER_MINUTE; /* one is due that often on every topic */
+static const int64_t often_us = 10 * US_PER_MINUTE;  /* R7: so long silence is proven every idle_after, then rarely */
 static const int64_t retry_after_max_us = 15 * US_PER_MINUTE;
 
 int64_t follow_mono(const struct follow *f)
@@ -251,7 +252,11 @@ enum err_class follow_offer(struct follow *f, struct line *line, struct str data
         status_change(status_received, f);
     }
     *ret_broken = cls == ERR_RETRY;
-    line->fresh = line->fresh || (!cls && line->link.fresh);
+    if (!cls && line->link.fresh) {
+        line->fresh = true;
+        f->fresh_mono_us = follow_mono(f);
+        f->proof_at_mono_us = INT64_MIN;
+    }
     return *ret_broken ? ERR_NONE : cls;
 }
 
@@ -316,7 +321,8 @@ static enum err_class commit_and_heal(struct follow *f, struct err *err)
     return cls ? cls : follow_heal(f, err);
 }
 
-/* Silence for idle_after: was it real? */
+/* Silence for idle_after: was it real? If so, and it has been for long, the next proof is not due before 15 minutes are
+ * over: the windows that ticks can close are closed by then, and each proof is a reconnect. */
 static enum err_class silence(struct follow *f, struct line *line, struct err *err)
 {
     size_t topics[POSITION_TOPICS];
@@ -330,6 +336,9 @@ static enum err_class silence(struct follow *f, struct line *line, struct err *e
     p->caught_up_us = line->link.date_us;
     admission_moved(f->admission);
     tick_proven(f, line->link.date_us);
+    if (follow_mono(f) - f->fresh_mono_us >= often_us && !fault("R7.rarely")) {
+        f->proof_at_mono_us = follow_mono(f) + canary_us;
+    }
     return follow_commit(f, err);
 }
 
@@ -340,7 +349,7 @@ static enum err_class read_on(struct follow *f, struct line *line, enum line_end
     int64_t heard = line->c->ok_mono_us;
     enum err_class cls = ERR_NONE;
     while (!cls) {
-        int64_t idle_at = heard + f->options.idle_after_us;
+        int64_t idle_at = latest(heard + f->options.idle_after_us, f->proof_at_mono_us);
         int64_t until = earliest(earliest(idle_at, follow_commit_at(f)), f->heal_wake_mono_us);
         bool committed = false, broken = false;
         struct str data;
@@ -363,27 +372,33 @@ static enum err_class read_on(struct follow *f, struct line *line, enum line_end
     return cls;
 }
 
+/* One connection to its end, or until its silence must be proven. After a proof that is followed by a rest (R7) it is
+ * kept; whoever has rested connects again first, so that the tick's time is that of now. */
 static enum err_class single_follow(struct follow *f, struct line *line, enum follow_end *ret_end, struct err *err)
 {
     enum line_end end = LINE_CUT;
     enum err_class cls = read_on(f, line, &end, err);
+    while (!cls && !follow_stopping(f) && end == LINE_SILENT) {
+        bool rested = f->proof_at_mono_us != INT64_MIN;
+        f->proof_at_mono_us = INT64_MIN;
+        f->reason = "silent";
+        f->failures = 0;
+        cls = rested ? ERR_NONE : silence(f, line, err);
+        if (cls || f->proof_at_mono_us == INT64_MIN) {
+            return cls;
+        }
+        cls = read_on(f, line, &end, err);
+    }
     if (cls || follow_stopping(f)) {
         return cls;
     }
-    switch (end) {
-    case LINE_BROKEN:
+    if (end == LINE_BROKEN) {
         f->reason = "discontinuous";
         *ret_end = FOLLOW_BROKEN;
-        return ERR_NONE;
-    case LINE_CUT:
+    } else {
         *ret_end = follow_cut(f, line) ? FOLLOW_QUICK : FOLLOW_AGAIN;
-        return ERR_NONE;
-    case LINE_SILENT:
-        break;
     }
-    f->reason = "silent";
-    f->failures = 0;
-    return silence(f, line, err);
+    return ERR_NONE;
 }
 
 static enum err_class single(struct follow *f, enum follow_end *ret_end, struct err *err)
@@ -485,6 +500,8 @@ enum err_class source_open_stream(const struct source_options *options, struct t
     f->transport = transport;
     atomic_init(&f->stopping, false);
     f->pending_since_mono_us = TIME_NONE;
+    f->fresh_mono_us = follow_mono(f);
+    f->proof_at_mono_us = INT64_MIN;
     f->heal_at_mono_us = INT64_MIN;
     f->heal_wake_mono_us = INT64_MAX;
     rng_init(&f->rng, options->seed);

@@ -34,6 +34,8 @@ struct follow {
     unsigned failures;             /* connects in a row that led to nothing */
     int64_t connects;
     const char *reason;        /* why the connection before ended: a label of source_reconnects */
+    int64_t fresh_mono_us;     /* when something new came last, on any connection; or the start */
+    int64_t proof_at_mono_us;  /* R7: silent for long, proven just now; not again before. INT64_MIN: no such rest */
     int64_t heal_at_mono_us;   /* no healing before: a pause after each try, a backoff after each refusal */
     int64_t heal_wake_mono_us; /* when a silent stream must be left for the next try; INT64_MAX: no hole is open */
     unsigned heal_failures;    /* healing requests in a row that were refused */

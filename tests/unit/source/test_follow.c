@@ -500,19 +500,85 @@ static void R7_no_tick_beyond_a_missing_canary(void **state)
     steps[n++] = (struct step){STEP_RECORD, 5000, 1, "eqiad"};
     steps[n++] = (struct step){STEP_SILENCE, 35000, 0, NULL};
     f.options.idle_after_us = 5 * US_PER_MINUTE;
-    for (int i = 1; i <= 5; i++) {
+    for (int i = 1; i <= 2; i++) {
         steps[n++] = (struct step){STEP_CONNECT, 0, 0, NULL};
         steps[n++] = (struct step){STEP_RECORD, 5000, 1, "eqiad"};
-        steps[n++] = (struct step){STEP_SILENCE, 304000 + i * 300000, 0, NULL};
+        steps[n++] = (struct step){STEP_SILENCE, i == 1 ? 605000 : 1805000, 0, NULL};
     }
     steps[n] = (struct step){STEP_END, 0, 0, NULL};
     f.options.topic_count = 1; /* far behind is not the point here */
     run_once(&f, steps);
-    assert_true(ticks_after(&f, 904999) > 0); /* opened at 5, 10, 15 minutes; not at 20 and 25 */
-    assert_int_equal(ticks_after(&f, 905000), 0);
+    assert_true(ticks_after(&f, 304999) > 0); /* opened at 5 minutes; then, after a rest, at 25: not there */
+    assert_int_equal(ticks_after(&f, 305000), 0);
     struct status status;
     status_read(&status);
     assert_non_null(strstr(status.problem, "canary"));
+    fixture_fini(&f);
+}
+
+/* One record, then silence that is proven every 30 s: the connections are opened at 0, 35, 65 ... 575 s. */
+enum { PROOFS = 19 };
+static size_t silence_for_ten_minutes(struct fixture *f, struct step *steps)
+{
+    size_t n = 0;
+    fixture_init(f);
+    f->options.topic_count = 1;
+    for (int i = 0; i <= PROOFS; i++) {
+        steps[n++] = (struct step){STEP_CONNECT, 0, 0, NULL};
+        steps[n++] = (struct step){STEP_RECORD, 5000, 1, NULL};
+    }
+    return n;
+}
+
+static void R7_silence_is_proven_rarely_after_ten_minutes(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct step steps[STEPS];
+    size_t n = silence_for_ten_minutes(&f, steps);
+    steps[n++] = (struct step){STEP_CONNECT, 0, 0, NULL};
+    steps[n++] = (struct step){STEP_RECORD, 5000, 1, NULL};
+    steps[n] = (struct step){STEP_END, 0, 0, NULL};
+    run_once(&f, steps);
+    assert_int_equal(f.server.wants[PROOFS].at_ms, 575000);
+    assert_int_equal(f.server.wants[PROOFS + 1].at_ms, 605000 + 900000); /* the proof at 605 s was the last for long */
+    assert_true(ticks_after(&f, 574999) > 0);
+    fixture_fini(&f);
+}
+
+static void R7_something_new_ends_the_rest(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct step steps[STEPS];
+    size_t n = silence_for_ten_minutes(&f, steps);
+    steps[n++] = (struct step){STEP_RECORD, 700000, 2, NULL};
+    for (int i = 0; i < 2; i++) {
+        steps[n++] = (struct step){STEP_CONNECT, 0, 0, NULL};
+        steps[n++] = (struct step){STEP_RECORD, 700000, 2, NULL};
+    }
+    steps[n] = (struct step){STEP_END, 0, 0, NULL};
+    run_once(&f, steps);
+    assert_int_equal(f.server.wants[PROOFS + 1].at_ms, 730000); /* every 30 s again */
+    assert_int_equal(f.server.wants[PROOFS + 2].at_ms, 760000);
+    fixture_fini(&f);
+}
+
+static void R7_a_cut_ends_no_rest(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct step steps[STEPS];
+    size_t n = silence_for_ten_minutes(&f, steps);
+    steps[n++] = (struct step){STEP_CUT, 785000, 0, NULL};
+    for (int i = 0; i < 2; i++) {
+        steps[n++] = (struct step){STEP_CONNECT, 0, 0, NULL};
+        steps[n++] = (struct step){STEP_RECORD, 5000, 1, NULL};
+    }
+    steps[n] = (struct step){STEP_END, 0, 0, NULL};
+    run_once(&f, steps);
+    assert_int_equal(f.server.wants[PROOFS + 1].at_ms, 785000); /* at once: what is missed must not wait */
+    assert_int_equal(f.server.wants[PROOFS + 2].at_ms, 605000 + 900000);
     fixture_fini(&f);
 }
 
@@ -653,6 +719,9 @@ int main(void)
         cmocka_unit_test(R7_no_tick_if_the_last_record_did_not_come_again),
         cmocka_unit_test(R3_again_filtered_copy_of_the_last_is_nothing_new),
         cmocka_unit_test(R7_no_tick_beyond_a_missing_canary),
+        cmocka_unit_test(R7_silence_is_proven_rarely_after_ten_minutes),
+        cmocka_unit_test(R7_something_new_ends_the_rest),
+        cmocka_unit_test(R7_a_cut_ends_no_rest),
         cmocka_unit_test(R3_far_behind_two_connections_merged_by_time),
         cmocka_unit_test(R3_pyoung_a_record_from_the_future_is_not_young),
         cmocka_unit_test(R3_mergekey_merged_by_the_earlier_of_dt_and_arrival),
