@@ -119,7 +119,10 @@ static enum err_class branch_read(struct merge *m, struct branch *b, struct err 
     return follow_commit_due(f, NULL, err);
 }
 
-/* By what its record in hand is merged. */
+/* By what its record in hand is merged. The earlier of meta.dt and arrival: the two differ only for a record dated
+ * after now, by the skew at most, and the choice only matters if the other topic's is dated so too (else that one is
+ * older and goes first either way). Such a record is young, so its topic is caught up and not waited for any more: what
+ * it can hold back is the run of such records that is in hand at this moment. No schedule of the model fails for it. */
 static int64_t branch_key(const struct merge *m, const struct branch *b)
 {
     int64_t arrival_us = follow_arrival(m->f, &b->line), dt_us = b->head_dt_us;

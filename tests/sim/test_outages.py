@@ -51,6 +51,8 @@ class Scheduled(model.Connection):
                 self.stall = (start, stop)
                 self.dies = self.dies if stop < model.FAR else model.NEVER      # half-open: nobody tells
                 break
+        if p['stall_of'] and [p['stall_of']] == list(wanted) and now < p['outages'][0][1] + 30 * S:
+            self.stall = (self.ok + p['stall_after'], self.ok + 5 * MIN)        # the first connection of that topic alone
         for start, stop in p['mute']:                   # the server accepts, and says nothing on any connection
             if now < stop:
                 self.stall = (max(start, now), stop)
@@ -64,13 +66,13 @@ def schedule(**other):
     p = dict(minutes=45, gap=3 * S, pods=(0,), jitter=20, seconds=False, poison=0, poison_by=(90 * S,), bad=0, dups=0, future=0.01,
              first=0, switches=[], both=1, quiet=[], lag=0, mirror_stalls=[], retention=model.FAR, race=0, outages=[], cuts=0,
              stalls=0, omit=0, crash=0, restart=(0,), batch=5, partitions=1, keep=10, cluster=None, no_canary=(), start=MIN,
-             cuts_at=[], stalls_at=[], mute=[], endless=False, within=None)
+             cuts_at=[], stalls_at=[], mute=[], endless=False, within=None, stall_of=None, stall_after=0)
     p.update(other)
     return p
 
 
 def uninterrupted(p):
-    return dict(p, outages=[], cuts_at=[], stalls_at=[], mute=[], endless=True)
+    return dict(p, outages=[], cuts_at=[], stalls_at=[], mute=[], endless=True, stall_of=None)
 
 
 def run(p, seed, faults=(), wall=(), env=None):
@@ -221,6 +223,18 @@ class Outages(unittest.TestCase):
             self.assertTrue(34 * MIN < max(times) <= 36 * MIN + S, (seed, max(times)))
             if FAULTS:
                 self.assertGreater(max(self.ticks(p, seed, 20 * MIN + 10 * S, 70 * MIN, ('R7.cap',))[1]), 40 * MIN)
+
+    def test_R3_pyoung_a_record_from_the_future_says_nothing_about_a_backlog(self):
+        """20 minutes of backlog on both topics, with records that are dated after the end of the outage; then one topic's
+        connection falls silent. Were it caught up for having brought such a record, the other would go on without it."""
+        p = schedule(minutes=60, poison=0.05, poison_by=(70 * MIN, 80 * MIN), outages=[(20 * MIN, 40 * MIN)], switches=[30 * MIN],
+                     both=9 * MIN, future=0, stall_of=TOPICS[0], stall_after=4500)
+        base = run(uninterrupted(p), 1)[1]
+        world, program = run(p, 1)
+        self.assertEqual(model.check(world, program), [])
+        self.assertEqual(differences(world, program, base), [])
+        if FAULTS:
+            self.assertGreater(len(differences(*run(p, 1, ('R3.pyoung',)), base)), 100)
 
     def test_R3_again_what_was_filtered_and_produced_twice_is_nothing_new(self):
         """Everything is filtered, everything is produced twice, then the source is silent but for its canaries."""

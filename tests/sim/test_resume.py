@@ -41,7 +41,8 @@ CLAUSES = {
     'R7.lastall': [('stalled-overlap', 8), ('stalled-overlap', 9)],
 }
 # Not found in some hundred schedules each: R3.again, R3.pyoung, R3.mergekey, R7.cap. tests/unit/source/test_follow.c has
-# tests of their own, which fail without them; test_outages.py has named schedules for R3.again and R7.cap.
+# tests of their own, which fail without them; test_outages.py has named schedules for R3.again, R3.pyoung and R7.cap. Why none
+# is to be expected for R3.mergekey: branch_key in src/source/merge.c.
 
 
 class Schedules(unittest.TestCase):
