@@ -370,6 +370,7 @@ static enum err_class lane_put(struct sqlite_sink *s, const struct lane_commit *
     const char *name = s->aggregations[l->aggregation].schema->name;
     enum err_class c = rows_put(s, l, wall_us, err);
     c = c ? c : line_put(s, name, l, err);
+    (void)failpoint("sink.in_lane");
     c = c ? c : ledger_put(s, name, l, err);
     c = c ? c : marks_put(s, name, l, err);
     c = c ? c : lane_fold(s, name, l, old_floor, err);
