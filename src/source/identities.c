@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * identities.c - open addressing with linear probing; the names are hashed again with the seed of this process, because
- * strangers choose them. Nothing is ever taken out singly: what is no longer known stays until the table is swept,
- * which happens when as many names were added as the last sweep had left. So an addition costs O(1) on average and no
- * order of expiry has to be kept. Whether a name is known is decided when it is looked up, never by the sweep.
+ * identities.c - entries in the order in which they were added, found by open addressing with linear probing; the names
+ * are hashed again with the seed of this process, because strangers choose them. Nearly every name that is looked up is
+ * new, so a lookup ends in the slots, which are small, and an addition writes where the last one did.
+ *
+ * Nothing is ever taken out singly: what is no longer known stays until the table is swept, which happens when as many
+ * names were added as the last sweep had left. So an addition costs O(1) on average and no order of expiry has to be
+ * kept. Whether a name is known is decided when it is looked up, never by the sweep.
+ *
+ * Tried and left: the entries in the slots themselves (two misses of all caches an event).
  */
 #include "source/identities.h"
 
@@ -15,9 +20,14 @@ struct entry {
     struct identity id;
     int64_t since_us;
     int64_t offset;
-    uint64_t number; /* the how-manieth record of its clock, from 1; 0: the slot is free */
+    uint64_t number; /* the how-manieth record of its clock, from 1 */
     uint32_t partition;
     uint32_t clock;
+};
+
+struct slot {
+    uint32_t tag;   /* high half of the hash */
+    uint32_t entry; /* index + 1; 0: free */
 };
 
 struct identity_clock {
@@ -26,8 +36,9 @@ struct identity_clock {
 };
 
 struct identities {
-    struct entry *slots;
-    size_t slot_count; /* a power of two */
+    struct slot *slots;
+    size_t slot_count;     /* a power of two */
+    struct entry *entries; /* room for sweep_at and one record more */
     size_t used;
     size_t sweep_at; /* sweep when `used` gets here */
     size_t max, newest;
@@ -36,7 +47,7 @@ struct identities {
     struct identity_clock clocks[IDENTITY_CLOCKS];
 };
 
-enum { SLOTS_MIN = 1024, SWEEP_MIN = 256 };
+enum { SLOTS_MIN = 1024, SWEEP_MIN = 256, NAMES_A_RECORD = 2 };
 
 struct identities *identities_new(size_t max, size_t newest, int64_t horizon_us)
 {
@@ -48,6 +59,7 @@ struct identities *identities_new(size_t max, size_t newest, int64_t horizon_us)
     t->slot_count = SLOTS_MIN;
     t->slots = xcalloc(t->slot_count, sizeof *t->slots);
     t->sweep_at = SWEEP_MIN < max ? SWEEP_MIN : max + 1;
+    t->entries = xcalloc(t->sweep_at + NAMES_A_RECORD, sizeof *t->entries);
     for (size_t i = 0; i < IDENTITY_CLOCKS; i++) {
         t->clocks[i].now_us = TIME_NONE;
     }
@@ -58,6 +70,7 @@ void identities_free(struct identities *t)
 {
     if (t) {
         free(t->slots);
+        free(t->entries);
         free(t);
     }
 }
@@ -74,45 +87,72 @@ static bool entry_known(const struct identities *t, const struct entry *e)
     return clock->now_us - e->since_us <= t->horizon_us;
 }
 
-static struct entry *slot_of(struct entry *slots, size_t slot_count, struct identity id, uint64_t seed)
+static uint64_t id_hash(const struct identities *t, struct identity id)
 {
-    size_t at = (size_t)hash_bytes(str_n((const char *)&id, sizeof id), seed) & (slot_count - 1);
-    while (slots[at].number && (slots[at].id.hi != id.hi || slots[at].id.lo != id.lo)) {
-        at = (at + 1) & (slot_count - 1);
+    return hash_bytes(str_n((const char *)&id, sizeof id), t->seed);
+}
+
+/* The slot of this name, or the free one where it belongs. */
+static struct slot *slot_of(const struct identities *t, struct identity id, uint64_t hash)
+{
+    uint32_t tag = (uint32_t)(hash >> 32);
+    size_t at = (size_t)hash & (t->slot_count - 1);
+    for (; t->slots[at].entry; at = (at + 1) & (t->slot_count - 1)) {
+        const struct entry *e = &t->entries[t->slots[at].entry - 1];
+        if (t->slots[at].tag == tag && e->id.hi == id.hi && e->id.lo == id.lo) {
+            break;
+        }
     }
-    return &slots[at];
+    return &t->slots[at];
 }
 
 bool identities_known(const struct identities *t, struct identity id)
 {
-    const struct entry *e = slot_of(t->slots, t->slot_count, id, t->seed);
-    return e->number && entry_known(t, e);
+    const struct slot *slot = slot_of(t, id, id_hash(t, id));
+    return slot->entry && entry_known(t, &t->entries[slot->entry - 1]);
+}
+
+static void slots_make(struct identities *t, size_t slot_count)
+{
+    free(t->slots);
+    t->slots = xcalloc(slot_count, sizeof *t->slots);
+    t->slot_count = slot_count;
+    for (size_t i = 0; i < t->used; i++) {
+        uint64_t hash = id_hash(t, t->entries[i].id);
+        *slot_of(t, t->entries[i].id, hash) = (struct slot){(uint32_t)(hash >> 32), (uint32_t)i + 1};
+    }
 }
 
 /* Drops what is not known and makes room for twice of what is left. */
 static void sweep(struct identities *t)
 {
     size_t known = 0;
-    for (size_t i = 0; i < t->slot_count; i++) {
-        known += t->slots[i].number && entry_known(t, &t->slots[i]);
-    }
-    size_t more = known > SWEEP_MIN ? known : SWEEP_MIN, most = t->max / 16 + 1;
-    size_t sweep_at = known + (more < most ? more : most);
-    size_t slot_count = SLOTS_MIN;
-    while (slot_count < sweep_at * 2 + 4) {
-        slot_count *= 2;
-    }
-    struct entry *slots = xcalloc(slot_count, sizeof *slots);
-    for (size_t i = 0; i < t->slot_count; i++) {
-        if (t->slots[i].number && entry_known(t, &t->slots[i])) {
-            *slot_of(slots, slot_count, t->slots[i].id, t->seed) = t->slots[i];
+    for (size_t i = 0; i < t->used; i++) {
+        if (entry_known(t, &t->entries[i])) {
+            t->entries[known++] = t->entries[i];
         }
     }
-    free(t->slots);
-    t->slots = slots;
-    t->slot_count = slot_count;
+    size_t more = known > SWEEP_MIN ? known : SWEEP_MIN, most = t->max / 16 + 1;
     t->used = known;
-    t->sweep_at = sweep_at;
+    t->sweep_at = known + (more < most ? more : most);
+    ensure(t->sweep_at < UINT32_MAX - NAMES_A_RECORD);
+    t->entries = xrealloc(t->entries, (t->sweep_at + NAMES_A_RECORD) * sizeof *t->entries);
+    size_t slot_count = SLOTS_MIN;
+    while (slot_count < t->sweep_at * 2 + 4) {
+        slot_count *= 2;
+    }
+    slots_make(t, slot_count);
+}
+
+/* The entry of this name, made if there is none. */
+static struct entry *entry_of(struct identities *t, struct identity id)
+{
+    uint64_t hash = id_hash(t, id);
+    struct slot *slot = slot_of(t, id, hash);
+    if (!slot->entry) {
+        *slot = (struct slot){(uint32_t)(hash >> 32), (uint32_t)++t->used};
+    }
+    return &t->entries[slot->entry - 1];
 }
 
 enum err_class identities_add(struct identities *t, const struct identity *ids, size_t count, size_t clock,
@@ -130,10 +170,9 @@ enum err_class identities_add(struct identities *t, const struct identity *ids, 
         }
     }
     uint64_t number = ++t->clocks[clock].count;
+    ensure(count <= NAMES_A_RECORD);
     for (size_t i = 0; i < count; i++) {
-        struct entry *e = slot_of(t->slots, t->slot_count, ids[i], t->seed);
-        t->used += !e->number;
-        *e = (struct entry){ids[i], since_us, place.offset, number, place.partition, (uint32_t)clock};
+        *entry_of(t, ids[i]) = (struct entry){ids[i], since_us, place.offset, number, place.partition, (uint32_t)clock};
     }
     return ERR_NONE;
 }
@@ -152,9 +191,9 @@ int64_t identities_now(const struct identities *t, size_t clock)
 
 void identities_each(const struct identities *t, void (*each)(const struct identity_known *k, void *ctx), void *ctx)
 {
-    for (size_t i = 0; i < t->slot_count; i++) {
-        const struct entry *e = &t->slots[i];
-        if (e->number && entry_known(t, e)) {
+    for (size_t i = 0; i < t->used; i++) {
+        const struct entry *e = &t->entries[i];
+        if (entry_known(t, e)) {
             struct identity_known k = {e->clock, e->since_us, {e->partition, e->offset}};
             each(&k, ctx);
         }
