@@ -22,6 +22,7 @@ static const int64_t day = (int64_t)1600000020 * 1000000; /* a whole minute */
 
 struct store {
     const char *kind;
+    enum err_class (*reader_new)(struct journal *j, struct journal_reader **ret_reader, struct err *err);
     struct store_dir dir;
     struct journal_options options;
     struct journal *journal;
@@ -52,6 +53,7 @@ static int set_up_kind(void **state, const char *kind)
 {
     struct store *s = xcalloc(1, sizeof *s);
     s->kind = kind;
+    s->reader_new = journal_reader_new;
     store_dir_init(&s->dir);
     s->options = (struct journal_options){
         .directory = s->dir.path, .source = "test:1", .partitions = 2, .clock = &s->dir.clock.base};
@@ -70,6 +72,13 @@ static int set_up_sqlite(void **state)
     return set_up_kind(state, "sqlite");
 }
 
+static int set_up_ahead(void **state)
+{
+    int result = set_up_kind(state, "sqlite");
+    ((struct store *)*state)->reader_new = journal_reader_ahead;
+    return result;
+}
+
 static int tear_down(void **state)
 {
     struct store *s = *state;
@@ -85,7 +94,7 @@ static struct journal_reader *reader(struct store *s)
 {
     struct err e = {0};
     struct journal_reader *r = NULL;
-    assert_ok(journal_reader_new(s->journal, &r, &e), e);
+    assert_ok(s->reader_new(s->journal, &r, &e), e);
     return r;
 }
 
@@ -531,6 +540,53 @@ static void R13_full_is_refused_and_nothing_lost(void **state)
     journal_reader_close(r);
 }
 
+static int64_t read_from(struct store *s, struct journal_reader *r, uint32_t partition, int64_t from, size_t max,
+                         struct arena *arena)
+{
+    struct err e = {0};
+    struct journal_page page;
+    assert_ok(journal_reader_read(r, partition, from, max, arena, &page, &e), e);
+    assert_true(page.count <= max && (page.count > 0 || from == 200));
+    for (size_t n = 0; n < page.count; n++, from++) {
+        buf_clear(&s->text);
+        buf_addf(&s->text, "%c%lld", partition ? 'b' : 'a', (long long)from % 10);
+        assert_int_equal(page.records[n].offset, from);
+        assert_true(str_eqz(page.records[n].value, s->text.ptr));
+    }
+    return from;
+}
+
+/* A reader may go on, go back, change the partition or the page's size; what else is in the arena stays. */
+static void pages_in_any_order(void **state)
+{
+    struct store *s = *state;
+    AUTO(arena) struct arena other = {0};
+    for (int i = 0; i < 40; i++) {
+        append(s, (uint32_t)i % 2, i % 2 ? "b" : "a", 10, day);
+    }
+    struct journal_reader *r = reader(s);
+    int64_t next = 0;
+    uint32_t partition = 0;
+    for (int i = 0; i < 500; i++) {
+        uint64_t draw = hash_bytes(str_n((const char *)&i, sizeof i), 7);
+        if (draw % 5 == 0) {
+            next = (int64_t)(draw / 64 % 200);
+            partition = draw / 8 % 2;
+        }
+        arena_reset(&s->arena);
+        struct str mine = arena_dup(&s->arena, STR("mine, at the front of the arena"));
+        bool held = draw % 7 == 0;
+        next = read_from(s, r, partition, next, draw % 11 == 0 ? 3 : 20, held ? &s->arena : &other);
+        for (int more = 0; more < 3; more++) {
+            arena_reset(&other);
+            next = read_from(s, r, partition, next, 20, &other);
+        }
+        assert_true(str_eqz(mine, "mine, at the front of the arena"));
+        arena_reset(&other);
+    }
+    journal_reader_close(r);
+}
+
 /* ---- threads */
 
 struct follower {
@@ -546,7 +602,7 @@ static void *follow(void *ctx)
     struct journal_reader *r = NULL;
     uint64_t appends = 0;
     int64_t next = 0;
-    ensure(journal_reader_new(f->store->journal, &r, &e) == ERR_NONE);
+    ensure(f->store->reader_new(f->store->journal, &r, &e) == ERR_NONE);
     while (next < 200) {
         struct journal_page page;
         arena_reset(&arena);
@@ -581,26 +637,27 @@ static void wait_and_follow_from_another_thread(void **state)
     assert_int_equal(journal_wait(s->journal, 99, US_PER_SECOND), 100);
 }
 
-#define BOTH(test)                                                                                                     \
-    {"memory " #test, test, set_up_memory, tear_down, NULL},                                                           \
+#define EACH(test)                                                                                                     \
+    {"memory " #test, test, set_up_memory, tear_down, NULL}, {"sqlite " #test, test, set_up_sqlite, tear_down, NULL},  \
     {                                                                                                                  \
-        "sqlite " #test, test, set_up_sqlite, tear_down, NULL                                                          \
+        "read ahead " #test, test, set_up_ahead, tear_down, NULL                                                       \
     }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOTH(bytes_come_back_exactly),
-        BOTH(pages_and_bounds),
-        BOTH(R3_notes_and_dead_letters_with_the_records),
-        BOTH(R12_source_ledger_folds),
-        BOTH(R13_retention_keeps_what_tasks_need),
-        BOTH(R13_retention_by_size_takes_the_oldest),
-        BOTH(R10_skip_leaves_a_hole),
-        BOTH(seek_by_arrival),
-        BOTH(R15_identity),
-        BOTH(R13_full_is_refused_and_nothing_lost),
-        BOTH(wait_and_follow_from_another_thread),
+        EACH(bytes_come_back_exactly),
+        EACH(pages_and_bounds),
+        EACH(R3_notes_and_dead_letters_with_the_records),
+        EACH(R12_source_ledger_folds),
+        EACH(R13_retention_keeps_what_tasks_need),
+        EACH(R13_retention_by_size_takes_the_oldest),
+        EACH(R10_skip_leaves_a_hole),
+        EACH(seek_by_arrival),
+        EACH(R15_identity),
+        EACH(R13_full_is_refused_and_nothing_lost),
+        EACH(pages_in_any_order),
+        EACH(wait_and_follow_from_another_thread),
     };
     return cmocka_run_group_tests_name("journal contract", tests, NULL, NULL);
 }
