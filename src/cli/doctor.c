@@ -103,20 +103,22 @@ static void check_source(struct doctor *d)
 {
     const char *url = d->cli->config.source.url;
     probe(d);
-    if (d->status == 200 && d->received > 0)
+    if (d->status == 200 && d->received > 0) {
         say(d, "source", "ok", NULL, "\"%s\" answers", url);
-    else if (d->status == 403)
+    } else if (d->status == 200) {
+        say(d, "source", "fail", "wikitally config explain source.url", "\"%s\" answers, but sends nothing", url);
+    } else if (d->status == 403) {
         say(d, "source", "fail", "set source.contact to your address",
             "\"%s\" refuses: it wants a User-Agent with a contact", url);
-    else if (d->status == 429)
+    } else if (d->status == 429) {
         say(d, "source", "warn", "wait, and see that only one program of yours reads the stream",
             "\"%s\" says: too many connections", url);
-    else if (d->status > 0)
-        say(d, "source", "fail", "wikitally config explain source.url",
-            d->status == 200 ? "\"%s\" answers with status %ld, but sends nothing" : "\"%s\" answers with status %ld",
-            url, d->status);
-    else
+    } else if (d->status > 0) {
+        say(d, "source", "fail", "wikitally config explain source.url", "\"%s\" answers with status %ld", url,
+            d->status);
+    } else {
         say(d, "source", "fail", "wikitally run --source synthetic:50", "\"%s\" cannot be reached: %s", url, d->why);
+    }
 }
 
 static void check_clock(struct doctor *d)
