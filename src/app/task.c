@@ -100,13 +100,12 @@ static int64_t next_of(const struct task *t, uint32_t p)
     return next;
 }
 
-/* `last`: of its page. A commit comes between pages only, so no other record's identity is ever stored. */
-static enum err_class record_feed(struct task *t, const struct record *r, bool last, struct err *err)
+static enum err_class record_feed(struct task *t, const struct record *r, struct err *err)
 {
     struct decoded d;
     enum dead_reason why = DEAD_NONE;
     size_t time_field = FIELD_TIMESTAMP;
-    (last ? decode_record : decode_record_followed)(t->fields, r, t->values, &d);
+    decode_record(t->fields, r, t->values, &d);
     (void)failpoint_if("task.reread", lane_position(t->aggregations[0].lanes[r->partition]) > r->offset);
     for (size_t i = 0; i < t->aggregation_count; i++) {
         struct task_aggregation *a = &t->aggregations[i];
@@ -164,7 +163,7 @@ static enum err_class keys_check(const struct task *t, struct err *err)
 static enum err_class page_feed(struct task *t, uint32_t p, const struct journal_page *page, struct err *err)
 {
     for (size_t i = 0; i < page->count; i++) {
-        enum err_class cls = record_feed(t, &page->records[i], i + 1 == page->count, err);
+        enum err_class cls = record_feed(t, &page->records[i], err);
         if (cls != ERR_NONE) {
             return cls;
         }

@@ -24,10 +24,11 @@ static int64_t known_us(const struct decoded *d)
     return arrival_us == TIME_NONE || dt_us < arrival_us ? dt_us : arrival_us;
 }
 
-void decode_record_followed(const struct field_set *set, const struct record *r, struct value *values,
-                            struct decoded *ret_decoded)
+void decode_record(const struct field_set *set, const struct record *r, struct value *values,
+                   struct decoded *ret_decoded)
 {
     struct decoded d = {.record = r, .values = values, .time_us = TIME_NONE, .known_us = TIME_NONE};
+    d.identity = record_identity(r);
     d.dead = change_scan(set, r->value, values, &d.dead_at);
     if (d.dead == DEAD_NONE) {
         d.kind = change_kind(values);
@@ -35,14 +36,6 @@ void decode_record_followed(const struct field_set *set, const struct record *r,
         d.known_us = known_us(&d);
     }
     *ret_decoded = d;
-}
-
-void decode_record(const struct field_set *set, const struct record *r, struct value *values,
-                   struct decoded *ret_decoded)
-{
-    decode_record_followed(set, r, values, ret_decoded);
-    ret_decoded->identity = record_identity(r);
-    ret_decoded->identified = true;
 }
 
 enum dead_reason decoded_time(const struct decoded *d, size_t time_field, int64_t *ret_us)
@@ -84,7 +77,6 @@ struct lane *lane_new(const struct aggregation *a, size_t index, int64_t generat
     l->next = line->replay_from;
     l->has_last = line->has_last;
     l->last = line->last;
-    l->last_known = true;
     l->arrival_us = line->arrival_us;
     l->first_window_us = line->first_window_us;
     l->measuring.seed = seed;
@@ -359,7 +351,6 @@ static void record_take(struct lane *l, const struct decoded *d, bool fresh)
     }
     l->next = r->offset + 1;
     l->last = d->identity;
-    l->last_known = d->identified;
     l->has_last = true;
     if (r->arrival_us != TIME_NONE && (l->arrival_us == TIME_NONE || r->arrival_us > l->arrival_us)) {
         l->arrival_us = r->arrival_us;

@@ -18,7 +18,6 @@ struct decoded {
     enum change_kind kind;
     const struct value *values; /* of the task's field set */
     size_t dead_at;             /* byte at which the scan gave up */
-    bool identified;            /* is `identity` known? Only the last record before a commit needs it */
     uint64_t identity;          /* record_identity */
     enum dead_reason time_dead; /* change_time by FIELD_TIMESTAMP */
     int64_t time_us;
@@ -27,10 +26,6 @@ struct decoded {
 /* Scans and classifies; values must hold field_set_count entries. */
 void decode_record(const struct field_set *set, const struct record *r, struct value *values,
                    struct decoded *ret_decoded);
-/* The same without the identity, which is a walk over all bytes: for a record that is certain to be followed by another
- * before the next lane_commit. */
-void decode_record_followed(const struct field_set *set, const struct record *r, struct value *values,
-                            struct decoded *ret_decoded);
 /* The event time of a decoded record by a time field of the set, and why it is dead for it. */
 enum dead_reason decoded_time(const struct decoded *d, size_t time_field, int64_t *ret_us);
 

@@ -157,7 +157,6 @@ bool lane_commit(struct lane *l, struct arena *arena, struct lane_commit *ret_co
     if (!lane_dirty(l)) {
         return false;
     }
-    ensure(l->last_known || !l->has_last);
     struct result_row *rows = arena_alloc(arena, (l->dirty_count + 1) * sizeof(*rows));
     for (size_t i = 0; i < l->dirty_count; i++) {
         row_show(l, &l->dirty[i], arena, &rows[i]);

@@ -34,7 +34,7 @@ struct lane {
 
     /* the line as it would be stored now */
     int64_t next;
-    bool has_last, last_known; /* last_known: `last` is the identity of that record (decode_record_followed) */
+    bool has_last;
     uint64_t last;
     int64_t arrival_us;
     struct stream_time time, before; /* before: of the record that is being fed */
