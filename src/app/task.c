@@ -90,7 +90,7 @@ void task_free(struct task *t)
 
 /* ---- reading */
 
-static int64_t next_of(const struct task *t, uint32_t p)
+int64_t task_next(const struct task *t, uint32_t p)
 {
     int64_t next = INT64_MAX;
     for (size_t i = 0; i < t->aggregation_count; i++) {
@@ -168,7 +168,7 @@ static enum err_class page_feed(struct task *t, uint32_t p, const struct journal
             return cls;
         }
     }
-    t->exhausted[p] = page->count == 0 || next_of(t, p) >= t->ends[p];
+    t->exhausted[p] = page->count == 0 || task_next(t, p) >= t->ends[p];
     return keys_check(t, err);
 }
 
@@ -193,8 +193,8 @@ enum err_class task_read(struct task *t, uint32_t partition, size_t max_records,
     arena_reset(&t->page_memory);
     enum err_class cls = journal_reader_bounds(t->reader, partition, &head, &t->ends[partition], err);
     if (cls == ERR_NONE) {
-        cls =
-            journal_reader_read(t->reader, partition, next_of(t, partition), max_records, &t->page_memory, &page, err);
+        cls = journal_reader_read(t->reader, partition, task_next(t, partition), max_records, &t->page_memory, &page,
+                                  err);
     }
     if (cls != ERR_NONE) {
         return cls;
@@ -258,19 +258,17 @@ static enum err_class commit_make(struct task *t, struct task_commit *ret_commit
     return ERR_NONE;
 }
 
-static void keep_publish(struct task *t)
+void task_keep_publish(struct task *t, uint32_t p)
 {
-    for (uint32_t p = 0; p < t->partitions; p++) {
-        int64_t keep = INT64_MAX;
-        for (size_t i = 0; i < t->aggregation_count; i++) {
-            struct lane_state s;
-            lane_state(t->aggregations[i].lanes[p], &s);
-            int64_t before = s.position > 0 ? s.position - 1 : 0,
-                    from = s.replay_from < before ? s.replay_from : before;
-            keep = from < keep ? from : keep;
-        }
-        atomic_store(&t->keep[p], keep);
+    int64_t keep = INT64_MAX;
+    for (size_t i = 0; i < t->aggregation_count; i++) {
+        struct lane_state s;
+        lane_state(t->aggregations[i].lanes[p], &s);
+        int64_t before = s.position > 0 ? s.position - 1 : 0;
+        int64_t from = s.replay_from < before ? s.replay_from : before;
+        keep = from < keep ? from : keep;
     }
+    atomic_store(&t->keep[p], keep);
 }
 
 static void commit_done(struct task *t, const struct task_commit *c)
@@ -290,7 +288,9 @@ static void commit_done(struct task *t, const struct task_commit *c)
         lane_committed(t->aggregations[l->aggregation].lanes[l->partition], l);
     }
     task_dead_clear(t);
-    keep_publish(t);
+    for (uint32_t p = 0; p < t->partitions; p++) {
+        task_keep_publish(t, p);
+    }
 }
 
 enum err_class task_commit(struct task *t, struct err *err)

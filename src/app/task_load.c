@@ -323,7 +323,6 @@ void task_lanes_drop(struct task *t)
 static enum err_class lanes_make(struct task *t, uint32_t p, struct err *err)
 {
     AUTO(arena) struct arena memory = {0};
-    int64_t keep = INT64_MAX;
     for (size_t i = 0; i < t->aggregation_count; i++) {
         struct task_aggregation *a = &t->aggregations[i];
         struct task_line line;
@@ -334,12 +333,9 @@ static enum err_class lanes_make(struct task *t, uint32_t p, struct err *err)
         lane_free(TAKE(a->lanes[p]));
         a->lanes[p] = lane_new(a->declared, i, a->latest.number, a->latest.epoch, p, &line, t->journal.seed);
         a->done[p] = line.position > a->done[p] ? line.position : a->done[p];
-        int64_t before = line.position > 0 ? line.position - 1 : 0, from = line.replay_from;
-        from = before < from ? before : from;
-        keep = from < keep ? from : keep;
     }
     t->exhausted[p] = false;
-    atomic_store(&t->keep[p], keep);
+    task_keep_publish(t, p);
     return ERR_NONE;
 }
 

@@ -48,6 +48,10 @@ struct task {
     _Atomic int64_t keep[PARTITION_MAX];
 };
 
+/* task.c */
+int64_t task_next(const struct task *t, uint32_t partition); /* the lowest offset that a lane has not read */
+void task_keep_publish(struct task *t, uint32_t partition);  /* R13: what task_keep() says, from the stored lines */
+
 /* task_load.c */
 enum err_class task_lanes_add(struct task *t, uint32_t partition, struct err *err);
 void task_lanes_drop(struct task *t);

@@ -28,11 +28,7 @@ enum err_class task_tail(struct task *t, struct err *err)
 {
     enum err_class cls = ERR_NONE;
     for (uint32_t p = 0; cls == ERR_NONE && t->loaded && p < t->partitions; p++) {
-        int64_t from = INT64_MAX;
-        for (size_t i = 0; i < t->aggregation_count; i++) {
-            int64_t next = lane_next(t->aggregations[i].lanes[p]);
-            from = next < from ? next : from;
-        }
+        int64_t from = task_next(t, p);
         cls = from < t->ends[p] ? tail_close(t, p, from, err) : ERR_NONE;
     }
     return cls;
