@@ -204,6 +204,8 @@ enum err_class journal_reader_ahead(struct journal *j, struct journal_reader **r
     if (pthread_create(&a->thread, NULL, thread_main, a) != 0) { /* slower, but as right */
         *ret_reader = TAKE(a->now);
         journal_reader_close(a->later);
+        pthread_cond_destroy(&a->changed);
+        pthread_mutex_destroy(&a->lock);
         free(a);
         return ERR_NONE;
     }
