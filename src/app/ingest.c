@@ -113,14 +113,32 @@ static bool make_room(struct ingest *i, struct err *err)
     return true;
 }
 
-static enum err_class commit(struct source_output *o, const struct batch *b, struct err *err)
+static enum err_class append(struct ingest *i, const struct batch *b, struct err *err)
 {
-    struct ingest *i = (struct ingest *)o;
     enum err_class cls;
     while ((cls = journal_append(i->options.journal, b, i->ends, err)) == ERR_RETRY) {
         if (!make_room(i, err))
-            return ERR_RETRY;
+            break;
     }
+    return cls;
+}
+
+/* Records and values may go to the task with this: only counts are read afterwards. */
+static enum err_class append_and_hand_over(struct ingest *i, const struct batch *b, struct err *err)
+{
+    struct handover *h = i->options.handover;
+    if (!h)
+        return append(i, b, err);
+    handover_announce(h, b, i->options.stopping);
+    enum err_class cls = append(i, b, err);
+    handover_settle(h, b, cls == ERR_NONE || fault("R14.handed"));
+    return cls;
+}
+
+static enum err_class commit(struct source_output *o, const struct batch *b, struct err *err)
+{
+    struct ingest *i = (struct ingest *)o;
+    enum err_class cls = append_and_hand_over(i, b, err);
     if (cls)
         return cls;
     (void)failpoint("ingest.appended");

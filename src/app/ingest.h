@@ -6,6 +6,7 @@
 #ifndef WIKITALLY_APP_INGEST_H
 #define WIKITALLY_APP_INGEST_H
 
+#include "app/handover.h"
 #include "journal/journal.h"
 #include "source/source.h"
 
@@ -21,6 +22,7 @@ struct ingest_options {
     /* Offsets per partition that tasks still need; called from the ingester's thread. NULL: none. */
     void (*keep)(void *ctx, int64_t *ret_keep, uint32_t partitions);
     void *keep_ctx;
+    struct handover *handover; /* gets each batch that is durable; borrowed; NULL: none */
 };
 
 struct ingest;

@@ -4,6 +4,7 @@
  */
 #include "app/pipeline.h"
 
+#include "app/handover.h"
 #include "app/ingest.h"
 #include "app/task_thread.h"
 #include "base/diag.h"
@@ -26,6 +27,7 @@ struct pipeline {
     struct ingest *ingest;
     struct source *source;
     struct task_thread *task;
+    struct handover *handover;
     struct serve *serve;
     pthread_t source_thread;
     bool source_started;
@@ -89,6 +91,7 @@ static enum err_class open_journal(struct pipeline *p, struct err *err)
 static enum err_class start_task(struct pipeline *p, struct err *err)
 {
     const struct config *c = p->options.config;
+    p->handover = c->aggregation_count ? handover_new(journal_partitions(p->journal), 0, 0) : NULL;
     struct task_thread_options options = {
         .task = {.name = "results",
                  .aggregations = c->aggregations,
@@ -98,7 +101,8 @@ static enum err_class start_task(struct pipeline *p, struct err *err)
                  .max_pending_rows = (size_t)c->task.max_pending_rows,
                  .max_keys_total = c->task.max_keys_total,
                  .adopt = p->options.adopt,
-                 .clock = p->options.clock},
+                 .clock = p->options.clock,
+                 .handover = p->handover},
         .journal = p->journal,
     };
     struct sink_options sink = {.directory = p->directory, .task = "results", .clock = p->options.clock};
@@ -134,10 +138,12 @@ static enum err_class start_source(struct pipeline *p, struct err *err)
         .stopping = &p->stopping,
         .keep = task_thread_keep,
         .keep_ctx = p->task,
+        .handover = p->handover,
     };
     enum err_class cls = ingest_new(&options, &p->ingest, err);
     if (!cls)
-        cls = source_spec_open(p->options.source, c, journal_partitions(p->journal), p->options.clock, &p->source, err);
+        cls = source_spec_open(p->options.source, c, journal_partitions(p->journal),
+                               p->handover ? task_thread_fields(p->task) : NULL, p->options.clock, &p->source, err);
     if (cls)
         return cls;
     if (pthread_create(&p->source_thread, NULL, source_main, p) != 0)
@@ -190,6 +196,7 @@ static void pipeline_free(struct pipeline *p)
     if (p->source)
         p->source->ops->free(p->source);
     ingest_free(p->ingest);
+    handover_free(p->handover);
     journal_close(p->journal);
     free(p->directory);
     free(p);

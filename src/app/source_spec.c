@@ -178,10 +178,12 @@ static enum err_class open_stream(const struct source_spec *s, const struct conf
 }
 
 enum err_class source_spec_open(const struct source_spec *s, const struct config *config, uint32_t partitions,
-                                struct clock *clock, struct source **ret_source, struct err *err)
+                                const struct field_set *shared_fields, struct clock *clock, struct source **ret_source,
+                                struct err *err)
 {
     struct source_options options;
     source_spec_options(s, config, partitions, clock, &options);
+    options.shared_fields = shared_fields;
     if (s->kind == SOURCE_KIND_LIVE)
         return open_stream(s, config, &options, ret_source, err);
     if (s->kind == SOURCE_KIND_REPLAY) {

@@ -88,6 +88,11 @@ void task_free(struct task *t)
     free(t);
 }
 
+const struct field_set *task_fields(const struct task *t)
+{
+    return t->fields;
+}
+
 /* ---- reading */
 
 int64_t task_next(const struct task *t, uint32_t p)
@@ -100,12 +105,17 @@ int64_t task_next(const struct task *t, uint32_t p)
     return next;
 }
 
-static enum err_class record_feed(struct task *t, const struct record *r, struct err *err)
+/* `values`: what was found in it already, or NULL. */
+static enum err_class record_feed(struct task *t, const struct record *r, const struct value *values, struct err *err)
 {
     struct decoded d;
     enum dead_reason why = DEAD_NONE;
     size_t time_field = FIELD_TIMESTAMP;
-    decode_record(t->fields, r, t->values, &d);
+    if (values != NULL) {
+        decode_scanned(r, values, &d);
+    } else {
+        decode_record(t->fields, r, t->values, &d);
+    }
     (void)failpoint_if("task.reread", lane_position(t->aggregations[0].lanes[r->partition]) > r->offset);
     for (size_t i = 0; i < t->aggregation_count; i++) {
         struct task_aggregation *a = &t->aggregations[i];
@@ -160,16 +170,35 @@ static enum err_class keys_check(const struct task *t, struct err *err)
                    (long long)keys, (long long)(bytes >> 20), (long long)max, BYTES_A_KEY);
 }
 
-static enum err_class page_feed(struct task *t, uint32_t p, const struct journal_page *page, struct err *err)
+static enum err_class page_feed(struct task *t, uint32_t p, const struct handed *page, struct err *err)
 {
     for (size_t i = 0; i < page->count; i++) {
-        enum err_class cls = record_feed(t, &page->records[i], err);
+        enum err_class cls = record_feed(t, &page->records[i], page->values == NULL ? NULL : page->values[i], err);
         if (cls != ERR_NONE) {
             return cls;
         }
     }
     t->exhausted[p] = page->count == 0 || task_next(t, p) >= t->ends[p];
     return keys_check(t, err);
+}
+
+/* What comes next in this partition: from the ingester's hands, or from the journal. */
+static enum err_class page_get(struct task *t, uint32_t p, size_t max_records, struct handed *ret_page, struct err *err)
+{
+    int64_t head, from = task_next(t, p);
+    struct journal_page page = {0};
+    enum err_class cls = journal_reader_bounds(t->reader, p, &head, &t->ends[p], err);
+    if (cls != ERR_NONE) {
+        return cls;
+    }
+    if (t->options.handover != NULL && from < t->ends[p] &&
+        handover_take(t->options.handover, p, from, max_records, ret_page)) {
+        return ERR_NONE;
+    }
+    arena_reset(&t->page_memory);
+    cls = journal_reader_read(t->reader, p, from, max_records, &t->page_memory, &page, err);
+    *ret_page = (struct handed){.records = page.records, .count = page.count};
+    return cls;
 }
 
 enum err_class task_read(struct task *t, uint32_t partition, size_t max_records, size_t *ret_read, struct err *err)
@@ -188,14 +217,8 @@ enum err_class task_read(struct task *t, uint32_t partition, size_t max_records,
         t->exhausted[partition] = t->aggregation_count == 0;
         return ERR_NONE;
     }
-    struct journal_page page = {0};
-    int64_t head;
-    arena_reset(&t->page_memory);
-    enum err_class cls = journal_reader_bounds(t->reader, partition, &head, &t->ends[partition], err);
-    if (cls == ERR_NONE) {
-        cls = journal_reader_read(t->reader, partition, task_next(t, partition), max_records, &t->page_memory, &page,
-                                  err);
-    }
+    struct handed page;
+    enum err_class cls = page_get(t, partition, max_records, &page, err);
     if (cls != ERR_NONE) {
         return cls;
     }

@@ -7,6 +7,7 @@
 #ifndef WIKITALLY_APP_TASK_H
 #define WIKITALLY_APP_TASK_H
 
+#include "app/handover.h"
 #include "compute/lane.h"
 #include "journal/journal.h"
 #include "sink/sink.h"
@@ -15,14 +16,15 @@ struct task_options {
     const char *name; /* "results" */
     const struct aggregation_options *aggregations;
     size_t aggregation_count;
-    int64_t retention_us;    /* the journal's; 0 unknown */
-    int64_t commit_every_us; /* trigger: 1 s (R8); bounds how long rows wait */
-    size_t max_pending_rows; /* at this many dirty rows task_read reads nothing until they are committed: 200,000 */
-    int64_t max_keys_total;  /* over all windows and aggregations (R9): 2,000,000; beyond it the task stops with
-                                EXIT_CONFIG. (What goes to (other) must be a function of the journal, and how many
-                                windows  are in memory is not: after a restart some that had closed are not rebuilt.) */
-    bool adopt;              /* R15 --adopt: another journal, a cut tail, a definition that was replaced before */
-    struct clock *clock;     /* NULL: the real one */
+    int64_t retention_us;      /* the journal's; 0 unknown */
+    int64_t commit_every_us;   /* trigger: 1 s (R8); bounds how long rows wait */
+    size_t max_pending_rows;   /* at this many dirty rows task_read reads nothing until they are committed: 200,000 */
+    int64_t max_keys_total;    /* over all windows and aggregations (R9): 2,000,000; beyond it the task stops with
+                                  EXIT_CONFIG. (What goes to (other) must be a function of the journal, and how many
+                                  windows  are in memory is not: after a restart some that had closed are not rebuilt.) */
+    bool adopt;                /* R15 --adopt: another journal, a cut tail, a definition that was replaced before */
+    struct clock *clock;       /* NULL: the real one */
+    struct handover *handover; /* batches that need not be read from the journal; borrowed; NULL: none */
 };
 
 struct task;
@@ -32,6 +34,8 @@ struct task;
 enum err_class task_new(const struct task_options *options, struct journal_reader *reader, struct sink *sink,
                         struct task **ret_task, struct err *err);
 void task_free(struct task *t);
+/* All that the aggregations read. The task's; not changed any more. */
+const struct field_set *task_fields(const struct task *t);
 /* What a start does for all partitions: finds or begins generations, checks the journal (EXIT_CONFIG unless adopt),
  * makes lanes. EXIT_CONFIG also for a changed definition (the text says which lines), unless its on_change is rebuild.
  * May be called again, after EXIT_FENCED for example: what is in memory is dropped first. */

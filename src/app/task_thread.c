@@ -152,6 +152,11 @@ bool task_thread_ended(struct task_thread *t, struct err *ret_err)
     return true;
 }
 
+const struct field_set *task_thread_fields(const struct task_thread *t)
+{
+    return task_fields(t->task);
+}
+
 void task_thread_keep(void *thread, int64_t *ret_keep, uint32_t partitions)
 {
     task_keep(((struct task_thread *)thread)->task, ret_keep, partitions);

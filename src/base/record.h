@@ -5,6 +5,7 @@
 #ifndef WIKITALLY_BASE_RECORD_H
 #define WIKITALLY_BASE_RECORD_H
 
+#include "base/arena.h"
 #include "base/tally.h"
 
 enum { PARTITION_MAX = 64 }; /* partitions of one journal; embedded default 1 */
@@ -69,6 +70,8 @@ enum task_bucket {
 };
 extern const char *const task_bucket_names[TASK_BUCKETS];
 
+struct value;
+
 /* One atomic unit on its way into the journal (R3, R11). All of it borrowed from whoever made it, for the time of the
  * call. */
 struct batch {
@@ -80,6 +83,13 @@ struct batch {
     size_t note_count;
     const struct tally_row *tally; /* bucket: enum source_bucket */
     size_t tally_count;
+
+    /* What a task of the same process need not do again; none of it is stored. One pointer per record to what the
+     * source's scan found in it (change/change.h; NULL: not scanned); the array is NULL if nothing is shared. Then the
+     * records have the offsets that the journal will give them, and they and the values lie in `memory`: who has
+     * appended the batch may take that over and leave an empty arena. */
+    const struct value *const *values;
+    struct arena *memory;
 };
 
 #endif

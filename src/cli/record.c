@@ -5,6 +5,7 @@
  */
 #include "app/source_spec.h"
 #include "base/diag.h"
+#include "base/fault.h"
 #include "cli/cli.h"
 #include "journal/dump.h"
 
@@ -40,6 +41,8 @@ static enum err_class write_packed(struct recorder *r, ZSTD_EndDirective how, st
             return err_errno(err, ERR_FATAL, EXIT_IOERR, errno, "cannot write the recording");
     } while (left > 0 || in.pos < in.size);
     buf_clear(&r->lines);
+    if (failpoint_err("record.in_write", err))
+        return ERR_FATAL;
     return fflush(r->file) ? err_errno(err, ERR_FATAL, EXIT_IOERR, errno, "cannot write the recording") : ERR_NONE;
 }
 
@@ -161,7 +164,7 @@ static int record_run(struct cli *cli, int argc, char **argv, struct err *err)
                                 : err_errno(err, ERR_FATAL, err_errno_code(errno, EXIT_CANTCREAT), errno,
                                             "cannot make \"%s\"", argv[first]);
     if (!cls)
-        cls = source_spec_open(&spec, &cli->config, 1, &clock_real, &r.source, err);
+        cls = source_spec_open(&spec, &cli->config, 1, NULL, &clock_real, &r.source, err);
     if (!cls) {
         r.zstd = ZSTD_createCStream();
         r.packed = xmalloc(ZSTD_CStreamOutSize());

@@ -24,18 +24,31 @@ static int64_t known_us(const struct decoded *d)
     return arrival_us == TIME_NONE || dt_us < arrival_us ? dt_us : arrival_us;
 }
 
+void decode_scanned(const struct record *r, const struct value *values, struct decoded *ret_decoded)
+{
+    struct decoded d = {.record = r, .values = values, .identity = record_identity(r), .time_us = TIME_NONE};
+    d.kind = change_kind(values);
+    d.time_dead = change_time(values, FIELD_TIMESTAMP, d.kind, &d.time_us);
+    d.known_us = known_us(&d);
+    *ret_decoded = d;
+}
+
 void decode_record(const struct field_set *set, const struct record *r, struct value *values,
                    struct decoded *ret_decoded)
 {
-    struct decoded d = {.record = r, .values = values, .time_us = TIME_NONE, .known_us = TIME_NONE};
-    d.identity = record_identity(r);
-    d.dead = change_scan(set, r->value, values, &d.dead_at);
-    if (d.dead == DEAD_NONE) {
-        d.kind = change_kind(values);
-        d.time_dead = change_time(values, FIELD_TIMESTAMP, d.kind, &d.time_us);
-        d.known_us = known_us(&d);
+    size_t dead_at;
+    enum dead_reason dead = change_scan(set, r->value, values, &dead_at);
+    if (dead == DEAD_NONE) {
+        decode_scanned(r, values, ret_decoded);
+        return;
     }
-    *ret_decoded = d;
+    *ret_decoded = (struct decoded){.record = r,
+                                    .dead = dead,
+                                    .values = values,
+                                    .dead_at = dead_at,
+                                    .identity = record_identity(r),
+                                    .time_us = TIME_NONE,
+                                    .known_us = TIME_NONE};
 }
 
 enum dead_reason decoded_time(const struct decoded *d, size_t time_field, int64_t *ret_us)

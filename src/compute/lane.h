@@ -26,6 +26,9 @@ struct decoded {
 /* Scans and classifies; values must hold field_set_count entries. */
 void decode_record(const struct field_set *set, const struct record *r, struct value *values,
                    struct decoded *ret_decoded);
+/* The same for a record that can be decoded, with what change_scan found in it, in a set that begins with the fields
+ * that the aggregations were made with. */
+void decode_scanned(const struct record *r, const struct value *values, struct decoded *ret_decoded);
 /* The event time of a decoded record by a time field of the set, and why it is dead for it. */
 enum dead_reason decoded_time(const struct decoded *d, size_t time_field, int64_t *ret_us);
 

@@ -23,8 +23,10 @@ static int64_t records_add(struct admission *a, uint32_t partition, int64_t arri
     if (a->record_count == a->record_cap) {
         a->record_cap = a->record_cap ? a->record_cap * 2 : 256;
         a->records = xrealloc(a->records, a->record_cap * sizeof *a->records);
+        a->record_values = xrealloc((void *)a->record_values, a->record_cap * sizeof(*a->record_values));
     }
     struct partition_state *p = &a->partitions[partition];
+    a->record_values[a->record_count] = NULL;
     a->records[a->record_count++] = (struct record){partition, p->next, arrival_us, arena_dup(&a->arena, value)};
     a->bytes += value.len;
     a->moved = true;
@@ -56,9 +58,26 @@ enum err_class admission_remember(struct admission *a, const struct decoded *d, 
     return identities_add(a->identities, d->ids, d->id_count, d->topic, since_us, place, err);
 }
 
+/* The values of the record just added, which were found in `bytes`, now borrow from its copy and go with the batch. */
+static void values_share(struct admission *a, const char *bytes)
+{
+    const char *copy = a->records[a->record_count - 1].value.ptr;
+    for (size_t i = 0; i < field_set_count(a->options.shared_fields); i++) {
+        struct value *v = &a->values[i];
+        if (v->kind != VALUE_ABSENT) {
+            v->raw.ptr = copy + (v->raw.ptr - bytes);
+        }
+    }
+    a->record_values[a->record_count - 1] = a->values;
+    a->values = NULL;
+}
+
 enum err_class admission_append(struct admission *a, const struct decoded *d, struct err *err)
 {
     a->last_offset = records_add(a, d->partition, d->arrival_us, d->bytes);
+    if (a->options.shared_fields) {
+        values_share(a, d->bytes.ptr);
+    }
     struct identity_place place = {d->partition, a->last_offset};
     return admission_remember(a, d, place, err);
 }
@@ -281,8 +300,10 @@ const struct batch *admission_batch(struct admission *a)
         audit_write(&a->audit, numberings, topics, count, &a->audit_text);
         a->notes[notes++] = (struct note){STR("audit"), buf_str(&a->audit_text)};
     }
-    a->batch = (struct batch){a->records, a->record_count, a->dead,       a->dead_count,
-                              a->notes,   notes,           a->tally.rows, a->tally.count};
+    a->batch = (struct batch){a->records,    a->record_count, a->dead,
+                              a->dead_count, a->notes,        notes,
+                              a->tally.rows, a->tally.count,  a->options.shared_fields ? a->record_values : NULL,
+                              &a->arena};
     return &a->batch;
 }
 
@@ -317,6 +338,7 @@ void admission_committed(struct admission *a)
     a->record_count = a->dead_count = a->note_count = a->bytes = 0;
     tally_clear(&a->tally);
     arena_reset(&a->arena);
+    a->values = a->options.shared_fields ? NULL : a->own_values;
     a->moved = false;
     a->audit.changed = false;
 }

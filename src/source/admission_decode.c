@@ -56,6 +56,9 @@ void admission_decode(struct admission *a, struct str bytes, int64_t arrival_us,
 {
     struct decoded d = {
         .bytes = bytes, .arrival_us = arrival_us, .time_us = TIME_NONE, .dt_us = TIME_NONE, .offset = -1};
+    if (!a->values) {
+        a->values = arena_alloc(&a->arena, field_set_count(a->fields) * sizeof *a->values);
+    }
     d.reason = change_scan(a->fields, bytes, a->values, &d.at);
     d.scanned = d.reason == DEAD_NONE;
     if (d.scanned) {

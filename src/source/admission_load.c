@@ -23,6 +23,16 @@ struct loader {
     struct err *err;
 };
 
+/* A set that begins with these fields: what is scanned into it can be read by either. */
+static struct field_set *fields_like(const struct field_set *shared)
+{
+    struct field_set *fields = field_set_new();
+    for (size_t i = 0; shared && i < field_set_count(shared); i++) {
+        ensure(field_set_add(fields, field_set_path(shared, i), NULL) == (int)i);
+    }
+    return fields;
+}
+
 enum err_class admission_new(const struct source_options *options, struct admission **ret_admission, struct err *err)
 {
     if (options->partitions < 1 || options->partitions > PARTITION_MAX || options->topic_count > POSITION_TOPICS) {
@@ -32,7 +42,7 @@ enum err_class admission_new(const struct source_options *options, struct admiss
     }
     struct admission *a = xcalloc(1, sizeof *a);
     a->options = *options;
-    a->fields = field_set_new();
+    a->fields = fields_like(options->shared_fields);
     a->reason = "";
     a->last_offset = -1;
     a->received_mono_us = TIME_NONE;
@@ -49,7 +59,7 @@ enum err_class admission_new(const struct source_options *options, struct admiss
             return ERR_REJECT;
         }
     }
-    a->values = xcalloc(field_set_count(a->fields), sizeof *a->values);
+    a->own_values = a->values = xcalloc(field_set_count(a->fields), sizeof *a->values);
     for (size_t i = 0; i < options->topic_count; i++) {
         if (position_topic(&a->position, options->topics[i]) != i) {
             admission_free(a);
@@ -68,13 +78,14 @@ void admission_free(struct admission *a)
     }
     filter_free(a->filter);
     field_set_free(a->fields);
-    free(a->values);
+    free(a->own_values);
     identities_free(a->identities);
     free(a->topic_names);
     position_fini(&a->position);
     audit_fini(&a->audit);
     arena_fini(&a->arena);
     free(a->records);
+    free((void *)a->record_values);
     free(a->dead);
     tally_fini(&a->tally);
     buf_fini(&a->position_text);

@@ -46,8 +46,9 @@ struct partition_state {
 struct admission {
     struct source_options options;
     struct field_set *fields;
-    struct filter *filter; /* NULL: none */
-    struct value *values;
+    struct filter *filter;    /* NULL: none */
+    struct value *own_values; /* one record's, owned */
+    struct value *values;     /* of the record being looked at: own_values or, if they are shared, in the arena */
     struct identities *identities;
     char (*topic_names)[TOPIC_NAME_MAX]; /* [0]: "" = no topic; then those of the position, then others as they come */
     size_t topic_count, topic_cap;
@@ -59,6 +60,7 @@ struct admission {
     /* what was decided since the last commit */
     struct arena arena;
     struct record *records;
+    const struct value **record_values; /* of each record; NULL for a tick */
     size_t record_count, record_cap;
     struct dead_letter *dead;
     size_t dead_count, dead_cap;

@@ -54,6 +54,9 @@ struct source_options {
     bool heal;
     struct clock *clock;
     uint64_t seed; /* of the backoff's jitter */
+    /* The fields that a task of this process wants, NULL: none. What they hold in each record goes with the batch, at
+     * their indexes in this set. Borrowed, and not changed any more. */
+    const struct field_set *shared_fields;
 };
 
 struct source;

@@ -24,9 +24,12 @@ SECONDS = 60                    # that long a program may go on without noticing
 
 FOLLOW, ADMISSION = 'tests/unit/source/test_source_follow', 'tests/unit/source/test_source_admission'
 JOURNAL, SINK = 'tests/unit/journal/test_journal_sqlite', 'tests/contract/test_contract_sink'
+POWER = 'tests/contract/test_contract_power'
 INGEST, REQUEST = 'tests/unit/app/test_app_ingest', 'tests/unit/serve/test_serve_request'
 
 NOTICED = {
+    'C-S1.directory': POWER,
+    'C-S1.sync': POWER,
     'C-S2.lock': JOURNAL,
     'C-S3.broken': JOURNAL,
     'C-S3.checksum': JOURNAL,
@@ -39,6 +42,7 @@ NOTICED = {
     'R11.version_fence': SINK,
     'R13.keep': INGEST,
     'R13.tail': INGEST,
+    'R14.handed': INGEST,
     'R14.position_first': INGEST,
     'R15.generation_fence': SINK,
     'R15.view': SINK,

@@ -119,7 +119,14 @@ static enum err_class put(struct desk *d, int64_t n, size_t bytes, int64_t tail)
              (long long)n);
     struct record r = {.arrival_us = day + n * US_PER_SECOND, .value = buf_str(&value)};
     struct note note = {STR("position"), buf_str(&position)};
+    AUTO(arena) struct arena memory = {0};
+    const struct value *values = NULL;
     struct batch b = {.records = &r, .record_count = 1, .notes = &note, .note_count = 1};
+    if (d->options.handover) {
+        r.offset = n;
+        b.values = &values;
+        b.memory = &memory;
+    }
     return d->output->commit(d->output, &b, &d->err);
 }
 
@@ -419,6 +426,23 @@ static void R13_stopped_while_it_waits_stores_nothing(void **state)
     desk_close(d);
 }
 
+/* Before it is durable, a task may not count it (R14). */
+static void R14_only_what_was_stored_is_handed_over(void **state)
+{
+    struct desk *d = *state;
+    struct handed got;
+    d->options.handover = handover_new(1, 0, 0);
+    int64_t n = fill(d);
+    d->stop_at = d->sleeps + 25;
+    assert_int_equal(put(d, n, LARGE, n), ERR_RETRY);
+    assert_true(handover_take(d->options.handover, 0, n - 1, 10, &got));
+    assert_int_equal(got.count, 1);
+    assert_int_equal(got.records[0].offset, n - 1);
+    assert_false(handover_take(d->options.handover, 0, n, 10, &got));
+    handover_free(d->options.handover);
+    desk_close(d);
+}
+
 static void R13_on_full_release_gives_room_at_once(void **state)
 {
     struct desk *d = *state;
@@ -467,6 +491,7 @@ int main(void)
         DESK(R13_retention_takes_what_nobody_needs),
         DESK(R13_full_journal_waits_and_goes_on_after_room),
         DESK(R13_stopped_while_it_waits_stores_nothing),
+        DESK(R14_only_what_was_stored_is_handed_over),
         DESK(R13_on_full_release_gives_room_at_once),
         DESK(R13_a_batch_larger_than_the_journal_can_be_stopped),
     };

@@ -126,6 +126,47 @@ static void R3_position_travels_with_its_records(void **state)
     fixture_fini(&f);
 }
 
+/* What a task of the same process wants goes with the record: at the task's indexes, borrowed from the batch's memory.
+ */
+static void values_go_with_the_batch(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct field_set *wanted = field_set_new();
+    int title = field_set_add(wanted, STR("meta.uri"), NULL);
+    fixture_init(&f);
+    f.options.filter = "NOT nothing.here:1";
+    f.options.shared_fields = wanted;
+    restart(&f);
+    for (int round = 0; round < 2; round++) { /* the second after its memory was taken */
+        struct arena taken;
+        char text[] = "{\"meta\":{\"uri\":\"first\",\"dt\":\"2026-06-01T00:00:00Z\",\"id\":\"a0\"},\"x\":1}",
+             dead[] = "{\"meta\":{\"uri\":\"dead\"}";
+        text[strlen(text) - 10] = (char)('0' + round);
+        assert_int_equal(offer_text(&f, str_of(dead), true), round == 0 ? OUTCOME_DEAD : OUTCOME_DUPLICATE);
+        assert_int_equal(offer_text(&f, str_of(text), true), OUTCOME_JOURNALLED);
+        assert_int_equal(offer_text(&f, str_of(text), true), OUTCOME_DUPLICATE);
+        memset(text, '#', sizeof text - 1);
+        admission_tick(f.a, t0 * US_PER_MS);
+        const struct batch *b = admission_batch(f.a);
+        assert_int_equal(b->record_count, 2);
+        const struct value *v = &b->values[0][title];
+        assert_int_equal(v->kind, VALUE_STRING);
+        assert_true(str_eqz(v->raw, "first"));
+        assert_in_range((uintptr_t)v->raw.ptr, (uintptr_t)b->records[0].value.ptr,
+                        (uintptr_t)b->records[0].value.ptr + b->records[0].value.len);
+        assert_int_equal(b->values[0][FIELD_WIKI].kind, VALUE_ABSENT);
+        assert_null(b->values[1]);
+        assert_int_equal(b->records[0].offset, 2 * round);
+        taken = *b->memory;
+        *b->memory = (struct arena){0};
+        admission_committed(f.a);
+        arena_fini(&taken);
+    }
+    fixture_fini(&f);
+    field_set_free(wanted);
+}
+
 static void R3_known_again_after_a_restart(void **state)
 {
     (void)state;
@@ -447,6 +488,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(R3_position_travels_with_its_records),
+        cmocka_unit_test(values_go_with_the_batch),
         cmocka_unit_test(R3_known_again_after_a_restart),
         cmocka_unit_test(R3_older_than_the_table_before_the_last_came_again),
         cmocka_unit_test(R3_not_continuous_twice_then_a_gap),
