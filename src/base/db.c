@@ -190,6 +190,9 @@ static enum err_class checkpoint(struct db *db, struct err *err)
     if (db->wal_pages < CHECKPOINT_PAGES) {
         return ERR_NONE;
     }
+    if (failpoint("db.in_checkpoint")) {
+        return db_error(db, SQLITE_IOERR_FSYNC, err);
+    }
     bool hard = db->wal_pages >= CHECKPOINT_PAGES * CHECKPOINT_HARD_FACTOR;
     int mode = hard ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
     int rc = sqlite3_wal_checkpoint_v2(db->handle, "main", mode, NULL, NULL);
@@ -223,11 +226,11 @@ static bool before_commit(const struct db *db)
            failpoint_if("results.before_commit", strcmp(db->kind->what, "journal") != 0);
 }
 
-static void after_commit(const struct db *db)
+static bool after_commit(const struct db *db)
 {
     (void)db;
-    (void)failpoint_if("journal.after_commit", strcmp(db->kind->what, "journal") == 0);
-    (void)failpoint_if("results.after_commit", strcmp(db->kind->what, "journal") != 0);
+    return failpoint_if("journal.after_commit", strcmp(db->kind->what, "journal") == 0) ||
+           failpoint_if("results.after_commit", strcmp(db->kind->what, "journal") != 0);
 }
 
 enum err_class db_end(struct db *db, enum err_class c, struct err *err)
@@ -241,9 +244,9 @@ enum err_class db_end(struct db *db, enum err_class c, struct err *err)
         return judge(db, c, e);
     }
     db->in_transaction = false;
-    after_commit(db);
     struct err later = {0}; /* the commit holds; what goes wrong now is met by the next write */
-    judge(db, checkpoint(db, &later), &later);
+    c = after_commit(db) ? db_error(db, SQLITE_IOERR_FSYNC, &later) : checkpoint(db, &later);
+    judge(db, c, &later);
     return ERR_NONE;
 }
 
@@ -378,6 +381,7 @@ static enum err_class fill_new(struct db *db, enum err_class (*fill)(struct db *
     if (!c && fill != NULL) {
         c = fill(db, ctx, err);
     }
+    c = c ? c : failpoint_err("db.in_fill", err);
     if (!c) {
         c = db_exec(db, "COMMIT; PRAGMA journal_mode=WAL;", err);
     }
@@ -405,13 +409,15 @@ static enum err_class make(const char *path, const struct db_kind *kind,
         unlink(name.ptr);
         return c;
     }
-    (void)failpoint("db.before_rename");
+    if (failpoint_err("db.before_rename", err)) {
+        return ERR_FATAL;
+    }
     if (rename(name.ptr, path) != 0) {
         return err_errno(err, ERR_FATAL, err_errno_code(errno, EXIT_CANTCREAT), errno, "%s: cannot make \"%s\"",
                          kind->what, path);
     }
-    (void)failpoint("db.after_rename");
-    return directory_sync(path, err);
+    c = failpoint_err("db.after_rename", err);
+    return c || fault("C-S1.directory") ? c : directory_sync(path, err);
 }
 
 /* A whole check takes minutes on a large file; there the checksums of what is read have to do. */
@@ -453,6 +459,9 @@ static enum err_class writer_setup(struct db *db, const char *path, struct err *
                 "PRAGMA journal_size_limit=67108864; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON;"
                 "PRAGMA cache_size=-16384;",
                 err);
+    if (!c && fault("C-S1.sync")) {
+        c = db_exec(db, "PRAGMA synchronous=OFF", err);
+    }
     sqlite3_stmt *s = NULL;
     bool row = false;
     if (!c) {

@@ -60,7 +60,7 @@ enum err_class db_query_int(struct db *db, const char *sql, int64_t *ret_value, 
 enum err_class db_begin(struct db *db, struct err *err);
 /* Commits if c is ERR_NONE (durable on ERR_NONE), else rolls back and returns c with *err as it was given. Then, as the
  * only checkpointer of the file, moves the log into it when it has grown. Failpoints: WHAT.before_commit (error: full),
- * WHAT.after_commit. */
+ * WHAT.after_commit (error: a failed fsync, met by the next write). */
 enum err_class db_end(struct db *db, enum err_class c, struct err *err);
 
 /* Borrowed text: must live until the statement was run. ptr NULL binds NULL. */

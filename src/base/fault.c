@@ -5,7 +5,6 @@
  */
 #include "base/fault.h"
 
-#include "base/err.h"
 #include "base/str.h"
 
 #include <pthread.h>
@@ -17,9 +16,12 @@
 
 enum { ENTRIES_MAX = 64 };
 
+enum action { ACTION_KILL, ACTION_AFTER, ACTION_ERROR, ACTIONS };
+static const char *const action_names[ACTIONS] = {"kill", "after", "error"};
+
 struct failure {
     struct str name;
-    bool kill;
+    enum action action;
     int64_t at;           /* fails when it is reached for the at-th time */
     _Atomic int64_t seen; /* how often it was reached */
 };
@@ -28,6 +30,7 @@ static struct str faults[ENTRIES_MAX];
 static size_t fault_count;
 static struct failure failures[ENTRIES_MAX];
 static size_t failure_count;
+static atomic_bool next_kills; /* an "after" was passed */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* A typing mistake in a test must not look like a test that passes. */
@@ -37,7 +40,7 @@ static void refuse(const char *variable, struct str entry)
     _exit(EXIT_USAGE);
 }
 
-/* "name:kill@3", "name:error@1" */
+/* "name:kill@3", "name:after@3", "name:error@1" */
 static bool failure_parse(struct str entry, struct failure *ret)
 {
     struct str name, action;
@@ -45,8 +48,10 @@ static bool failure_parse(struct str entry, struct failure *ret)
         return false;
     }
     ret->name = name;
-    ret->kill = str_eqz(action, "kill");
-    return ret->at >= 1 && name.len > 0 && (ret->kill || str_eqz(action, "error"));
+    for (ret->action = ACTION_KILL; ret->action < ACTIONS && !str_eqz(action, action_names[ret->action]);) {
+        ret->action++;
+    }
+    return ret->at >= 1 && name.len > 0 && ret->action < ACTIONS;
 }
 
 /* The entries point into copies, which stay reachable for the life of the process. */
@@ -62,17 +67,17 @@ static struct str variable_copy(const char *name, char **kept)
 extern const char *const __start_wikitally_failpoints[] __attribute__((weak));
 extern const char *const __stop_wikitally_failpoints[] __attribute__((weak));
 
-/* Before main, so that any command will do. A name stands there once for each place that has it. */
-__attribute__((constructor)) static void list(void)
+/* A name stands there once for each place that has it. */
+bool failpoint_list(const char *flag)
 {
-    if (!str_eqz(str_of(getenv("WIKITALLY_FAILPOINT")), "list")) {
-        return;
+    if (!str_eqz(str_of(flag), "--list-failpoints")) {
+        return false;
     }
     // cppcheck-suppress comparePointers ; two ends of one section, which only the linker knows to be one
     for (const char *const *name = __start_wikitally_failpoints; name < __stop_wikitally_failpoints; name++) {
         puts(*name);
     }
-    exit(EXIT_DONE);
+    return true;
 }
 
 static void load(void)
@@ -86,6 +91,7 @@ static void load(void)
         }
         faults[fault_count++] = part;
     }
+    atomic_store(&next_kills, false);
     rest = variable_copy("WIKITALLY_FAILPOINT", &failure_text);
     while (str_split(&rest, ',', &part)) {
         if (failure_count == ENTRIES_MAX || !failure_parse(part, &failures[failure_count])) {
@@ -115,14 +121,25 @@ bool fault(const char *name)
 bool failpoint_reached(const char *name)
 {
     pthread_once(&once, load);
+    if (failure_count > 0 && atomic_load(&next_kills)) {
+        raise(SIGKILL);
+    }
     for (size_t i = 0; i < failure_count; i++) {
         struct failure *f = &failures[i];
-        if (str_eqz(f->name, name) && atomic_fetch_add(&f->seen, 1) + 1 == f->at) {
-            if (f->kill) {
-                raise(SIGKILL);
-            }
-            return true;
+        if (!str_eqz(f->name, name) || atomic_fetch_add(&f->seen, 1) + 1 != f->at) {
+            continue;
         }
+        if (f->action == ACTION_KILL) {
+            raise(SIGKILL);
+        }
+        fprintf(stderr, "failpoint %s: %s\n", name, action_names[f->action]);
+        atomic_store(&next_kills, f->action == ACTION_AFTER);
+        return f->action == ACTION_ERROR;
     }
     return false;
+}
+
+enum err_class failpoint_error(const char *name, struct err *err)
+{
+    return err_set(err, ERR_FATAL, EXIT_IOERR, "failpoint \"%s\"", name);
 }

@@ -147,7 +147,8 @@ static enum err_class retry_each(struct letters *l, struct journal *journal, str
         bool admitted = false;
         struct err why = {0};
         enum err_class cls = source_retry_dead(options, ingest_output(ingest), &l->list[i], &admitted, &why);
-        (void)failpoint_if("deadletters.admitted", !cls && admitted);
+        if (!cls && admitted)
+            cls = failpoint_err("deadletters.admitted", &why);
         if (!cls && admitted)
             cls = journal_dead_retried(journal, l->list[i].id, clock_wall(&clock_real), &why);
         if (cls) {

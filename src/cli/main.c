@@ -3,6 +3,7 @@
  * main.c - wikitally: finds the command, prints what went wrong, ends with the exit code of wikitally(1).
  */
 #include "base/diag.h"
+#include "base/fault.h"
 #include "cli/cli.h"
 
 #include <signal.h>
@@ -64,7 +65,9 @@ int main(int argc, char **argv)
     else if (argc > 1 && (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0))
         name = "help";
     cli.command = command_find(str_of(name));
-    if (!cli.command)
+    if (failpoint_list(name))
+        code = EXIT_DONE;
+    else if (!cli.command)
         code = unknown_command(name, &err);
     else
         code = cli.command->run(&cli, argc > 1 ? argc - 1 : argc, argc > 1 ? argv + 1 : argv, &err);

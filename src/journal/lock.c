@@ -67,6 +67,10 @@ enum err_class lock_take(const char *directory, int *ret_fd, struct err *err)
         close(fd);
         return c;
     }
+    if (failpoint_err("lock.taken", err)) {
+        close(fd);
+        return ERR_FATAL;
+    }
     char text[24];
     int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
     if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n, 0) != n) {

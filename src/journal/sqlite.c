@@ -124,7 +124,8 @@ enum err_class sqlite_journal_ready(struct sqlite_journal *j, struct err *err)
         return ERR_NONE;
     }
     disconnect(j);
-    enum err_class c = connect(j, NULL, NULL, err);
+    enum err_class c = failpoint_err("journal.in_reopen", err);
+    c = c ? c : connect(j, NULL, NULL, err);
     if (c) {
         disconnect(j);
         j->db.kind = &journal_kind;
@@ -297,6 +298,7 @@ static enum err_class fold_old(struct sqlite_journal *j, int64_t floor, struct e
         sqlite3_bind_int64(j->statements[i], 1, TALLY_OLDER);
         sqlite3_bind_int64(j->statements[i], 2, floor);
         enum err_class c = db_run(&j->db, j->statements[i], err);
+        c = c ? c : failpoint_err("journal.in_fold", err);
         if (c) {
             return c;
         }
@@ -307,7 +309,7 @@ static enum err_class fold_old(struct sqlite_journal *j, int64_t floor, struct e
 static enum err_class all_write(struct sqlite_journal *j, const struct batch *batch, struct ends *ends, struct err *err)
 {
     enum err_class c = partitions_write(j, batch, ends, err);
-    (void)failpoint("journal.in_append");
+    c = c ? c : failpoint_err("journal.in_append", err);
     c = c ? c : dead_write(j, batch, err);
     c = c ? c : notes_write(j, batch, err);
     c = c ? c : tally_write(j, batch, err);
@@ -366,6 +368,7 @@ static enum err_class sqlite_dead_retried(struct journal *base, int64_t id, int6
     if (!c && sqlite3_changes(j->db.handle) == 0) {
         c = err_set(e, ERR_REJECT, EXIT_NO, "there is no dead letter %lld", (long long)id);
     }
+    c = c ? c : failpoint_err("journal.in_retried", e);
     return db_end(&j->db, c, e);
 }
 
@@ -429,6 +432,7 @@ static enum err_class options_apply(struct sqlite_journal *j, const struct journ
     c = partitions_put(&j->db, info->partitions, options->partitions, err);
     if (!c && options->adopt) {
         c = meta_put(&j->db, "epoch", info->epoch + 1, none, err);
+        c = c ? c : failpoint_err("journal.in_adopt", err);
     }
     c = db_end(&j->db, c, err);
     if (!c) {
@@ -523,6 +527,7 @@ enum err_class journal_open_sqlite(const struct journal_options *options, struct
     c = c ? c : sqlite_info_read(&j->db, &j->base.info, e);
     c = c ? c : journal_info_check(&j->base.info, options, e);
     c = c ? c : options_apply(j, options, e);
+    c = c ? c : failpoint_err("journal.in_open", e);
     c = c ? c : ends_load(j, e);
     if (c) {
         sqlite_close(&j->base);

@@ -92,7 +92,7 @@ static enum err_class some_removed(struct sqlite_journal *j, const struct journa
         bytes[p] -= oldest[p].bytes;
         *removed += oldest[p].end - oldest[p].base;
         enum err_class c = sqlite_journal_delete(j, (uint32_t)p, oldest[p].base, bytes[p], err);
-        (void)failpoint("journal.in_retain");
+        c = c ? c : failpoint_err("journal.in_retain", err);
         if (!c) {
             c = oldest_load(j, (uint32_t)p, &oldest[p], err);
         }
@@ -142,9 +142,9 @@ enum err_class sqlite_retain(struct journal *base, const struct journal_retentio
         }
         c = db_end(&j->db, some_removed(j, r, oldest, bytes, &removed, &more, e), e);
         if (!c) {
-            (void)failpoint("journal.retained");
             memcpy(j->bytes, bytes, sizeof j->bytes);
             *ret_removed += removed;
+            c = failpoint_err("journal.retained", e);
         }
     }
     return c;
@@ -174,7 +174,7 @@ enum err_class sqlite_skip(struct journal *base, uint32_t partition, int64_t off
     }
     if (!c) {
         c = sqlite_journal_delete(j, partition, first, bytes, e);
-        (void)failpoint("journal.in_skip");
+        c = c ? c : failpoint_err("journal.in_skip", e);
     }
     c = db_end(&j->db, c, e);
     if (!c) {

@@ -183,7 +183,8 @@ enum err_class sqlite_sink_begin(struct sqlite_sink *s, struct err *err)
 {
     if (s->db.reopen) {
         sqlite_sink_disconnect(s);
-        enum err_class c = sqlite_sink_connect(s, err);
+        enum err_class c = failpoint_err("sink.in_reopen", err);
+        c = c ? c : sqlite_sink_connect(s, err);
         if (c) {
             sqlite_sink_disconnect(s);
             s->db.kind = &results_kind;

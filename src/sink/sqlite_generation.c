@@ -146,6 +146,7 @@ enum err_class sqlite_show(struct sqlite_sink *s, const char *name, int64_t gene
     db_bind_text(s->statements[SHOWN_CLEAR], 1, str_of(name));
     c = db_run(&s->db, s->statements[SHOWN_SET], err);
     c = c ? c : db_run(&s->db, s->statements[SHOWN_CLEAR], err);
+    c = c ? c : failpoint_err("sink.in_show", err);
     for (size_t i = 0; !c && i < span_count; i++) {
         c = span_put(s, name, &spans[i], err);
     }
@@ -205,7 +206,7 @@ static enum err_class begin_in(struct sqlite_sink *s, const char *name, const st
     }
     if (!repeat) {
         c = generation_put(s, name, g, err);
-        (void)failpoint("sink.in_begin");
+        c = c ? c : failpoint_err("sink.in_begin", err);
     }
     return c || !show ? c : sqlite_show(s, name, g->number, err);
 }

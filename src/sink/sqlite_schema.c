@@ -264,6 +264,7 @@ static enum err_class schema_put(struct sqlite_sink *s, const struct result_sche
     c = c ? c : view_make(s, schema, err);
     c = c ? c : old_views_make(s, schema, err);
     c = c ? c : aggregation_put(s, schema, err);
+    c = c ? c : failpoint_err("sink.in_schema", err);
     return c ? c : columns_put(s, schema, err);
 }
 

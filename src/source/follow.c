@@ -193,7 +193,8 @@ static enum err_class line_opened(struct follow *f, struct line *line, struct er
     }
     metric_set(METRIC_SOURCE_CONNECTED, NULL, 1);
     status_change(status_connected, f);
-    return first_connection(f, line, err);
+    enum err_class cls = failpoint_err("follow.connected", err);
+    return cls ? cls : first_connection(f, line, err);
 }
 
 enum err_class follow_connect(struct follow *f, const size_t *topics, size_t topic_count, struct line *line,

@@ -260,11 +260,13 @@ static enum err_class heal_try(struct follow *f, struct hole *hole, struct err *
         return ERR_NONE;
     }
     hole->tries++;
+    (void)failpoint("heal.asked");
     h.found = xcalloc(FOUND_MAX, sizeof *h.found);
     h.names = xcalloc((size_t)FOUND_MAX * 2, sizeof *h.names);
     heal_read(&h);
     enum err_class cls = heal_mark(&h, err);
     cls = cls ? cls : heal_admit(&h, err);
+    cls = cls ? cls : failpoint_err("heal.admitted", err);
     if (!cls) {
         heal_judge(&h);
     }

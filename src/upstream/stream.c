@@ -6,6 +6,7 @@
  * behind, a quiet topic therefore runs ahead of a busy one. Each event is `event: message`, `id: [...]`, `data: ...`
  * and an empty line; the id holds for each topic the position to resume at.
  */
+#include "base/fault.h"
 #include "upstream/inside.h"
 
 #include <unistd.h>
@@ -106,7 +107,7 @@ static bool flush(struct stream *s)
     while (sent && rest.len > 0) {
         size_t slice = s->rate > 0 ? (size_t)(s->rate / 20 + 1) : rest.len;
         slice = slice < rest.len ? slice : rest.len;
-        sent = connection_send(s->connection, str_n(rest.ptr, slice)) && (s->rate == 0 || linger(s, 50000));
+        sent = !failpoint("upstream.sending") && connection_send(s->connection, str_n(rest.ptr, slice)) && (s->rate == 0 || linger(s, 50000));
         rest = str_n(rest.ptr + slice, rest.len - slice);
     }
     buf_clear(&s->out);

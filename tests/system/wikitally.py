@@ -264,5 +264,5 @@ def capture(name):
 
 def failpoints():
     """Names of the places where a test may have the process killed, as the program lists them."""
-    done = subprocess.run([CHECKED], stdout=subprocess.PIPE, check=True, text=True, env=environment(WIKITALLY_FAILPOINT='list'))
+    done = subprocess.run([CHECKED, '--list-failpoints'], stdout=subprocess.PIPE, check=True, text=True, env=environment())
     return sorted(set(done.stdout.split()))

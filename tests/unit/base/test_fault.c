@@ -47,6 +47,21 @@ static void errors_come_at_their_count(void **state)
     assert_false(failpoint("a"));
 }
 
+static void an_error_has_a_name(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    setenv("WIKITALLY_FAILPOINT", "a:error@2", 1);
+    fault_reload();
+    assert_int_equal(failpoint_err("a", &e), ERR_NONE);
+    assert_int_equal(failpoint_err("a", &e), ERR_FATAL);
+    assert_int_equal(err_exit_code(&e), EXIT_IOERR);
+    assert_string_equal(e.text, "failpoint \"a\"");
+    unsetenv("WIKITALLY_FAILPOINT");
+    fault_reload();
+    assert_false(failpoint_list("version"));
+}
+
 static int run_in_child(const char *failpoints)
 {
     pid_t child = fork();
@@ -59,6 +74,7 @@ static int run_in_child(const char *failpoints)
         fault_reload();
         failpoint("x");
         failpoint("x");
+        failpoint("y");
         _exit(0);
     }
     int status;
@@ -72,6 +88,10 @@ static void kills_at_its_count(void **state)
     int status = run_in_child("x:kill@2");
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     status = run_in_child("x:kill@3");
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    status = run_in_child("x:after@2");
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    status = run_in_child("y:after@1"); /* nothing comes after it */
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
@@ -90,6 +110,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(named_clauses_go),
         cmocka_unit_test(errors_come_at_their_count),
+        cmocka_unit_test(an_error_has_a_name),
         cmocka_unit_test(kills_at_its_count),
         cmocka_unit_test(mistakes_are_not_silent),
     };
@@ -107,6 +128,8 @@ static void nothing_is_compiled_in(void **state)
     fault_reload();
     assert_false(fault("R3.order"));
     assert_false(failpoint("x"));
+    assert_int_equal(failpoint_err("x", NULL), ERR_NONE);
+    assert_false(failpoint_list("--list-failpoints"));
 }
 
 int main(void)
