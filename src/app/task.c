@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-enum { PENDING_ROWS = 200000, KEYS_TOTAL = 2000000, BYTES_A_KEY = 512 };
+enum { PENDING_ROWS = 40000, KEYS_TOTAL = 2000000, BYTES_A_KEY = 512 };
 
 /* ---- life */
 
