@@ -17,7 +17,9 @@
 #include "base/fault.h"
 #include "base/metrics.h"
 
-enum { SLICE_US = 200000, BACKOFF_MIN_S = 1, BACKOFF_MAX_S = 60 };
+/* The least wait doubles too, up to 15 s: 1 + 2 + 4 + 8 + 3 x 15 = 60, so that whatever chance says no minute has more
+ * than six tries. */
+enum { SLICE_US = 200000, BACKOFF_LEAST_MAX_S = 15, BACKOFF_MAX_S = 60 };
 static const int64_t quick_end_us =
     10 * US_PER_SECOND;                              /* a connection cut sooner, without anything new, was a failure */
 static const int64_t canary_us = 15 * US_PER_MINUTE; /* one is due that often on every topic */
@@ -139,10 +141,10 @@ enum err_class follow_commit_due(struct follow *f, bool *ret_done, struct err *e
 
 int64_t follow_backoff_us(struct follow *f, unsigned failures, int64_t at_least_us)
 {
-    int64_t most_s = failures < 6 ? (int64_t)2 << failures : BACKOFF_MAX_S;
-    most_s = most_s > BACKOFF_MAX_S ? BACKOFF_MAX_S : most_s;
-    int64_t span_us = (most_s - BACKOFF_MIN_S) * US_PER_SECOND;
-    int64_t wait_us = BACKOFF_MIN_S * US_PER_SECOND + (int64_t)rng_below(&f->rng, (uint64_t)span_us + 1);
+    int64_t doubled_s = failures < 6 ? (int64_t)1 << failures : BACKOFF_MAX_S;
+    int64_t least_s = earliest(doubled_s, BACKOFF_LEAST_MAX_S), most_s = earliest(2 * doubled_s, BACKOFF_MAX_S);
+    int64_t span_us = (most_s - least_s) * US_PER_SECOND;
+    int64_t wait_us = least_s * US_PER_SECOND + (int64_t)rng_below(&f->rng, (uint64_t)span_us + 1);
     return latest(wait_us, earliest(at_least_us, retry_after_max_us));
 }
 
@@ -254,7 +256,8 @@ enum err_class follow_offer(struct follow *f, struct line *line, struct str data
     }
     *ret_broken = cls == ERR_RETRY;
     if (!cls && line->link.fresh) {
-        line->fresh = true;
+        line->fresh =
+            line->fresh || outcome != OUTCOME_DEAD; /* what cannot be decoded is no progress: see follow_cut */
         f->fresh_mono_us = follow_mono(f);
         f->proof_at_mono_us = INT64_MIN;
     }

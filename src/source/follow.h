@@ -18,7 +18,7 @@
 struct line { /* one connection and what is known about it; c NULL: none */
     struct connection *c;
     struct link link;
-    bool fresh; /* it brought something fresh */
+    bool fresh; /* it brought something fresh that is no dead letter */
 };
 
 struct follow {
@@ -48,8 +48,9 @@ int64_t follow_mono(const struct follow *f);
 bool follow_stopping(struct follow *f);
 void follow_sleep(struct follow *f, int64_t us); /* in slices, so that a stop is noticed */
 void follow_backoff(struct follow *f, int64_t at_least_us, const char *problem);
-/* How long to wait after so many failures in a row: 1 s to 2, 4, ... 60 s by chance, never less than at_least_us (what
- * the server asks for; at most 15 minutes of it). */
+/* How long to wait after so many failures in a row: by chance 1 to 2 s, 2 to 4, 4 to 8, 8 to 16, then from 15 s to 32,
+ * to 60; so at most six tries a minute. Never less than at_least_us (what the server asks for; at most 15 minutes of
+ * it). */
 int64_t follow_backoff_us(struct follow *f, unsigned failures, int64_t at_least_us);
 
 /* Commits what is pending, with the ticks that are due. */
