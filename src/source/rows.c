@@ -86,11 +86,11 @@ enum err_class source_retry_dead(const struct source_options *options, struct so
 {
     struct admission *a = NULL;
     enum err_class cls = admission_new(options, &a, err);
-    cls = cls ? cls : admission_load(a, output, err);
-    if (!cls && !admission_decodes(a, d->bytes, err)) {
-        *ret_admitted = false; /* err says why; nothing is booked: it is no new dead letter */
+    if (!cls && !admission_decodes(a, d->bytes, err)) { /* first: loading reads the journal's tail */
+        *ret_admitted = false;                          /* err says why; nothing is booked: it is no new dead letter */
     } else if (!cls) {
-        cls = retry_offer(a, output, d, err);
+        cls = admission_load(a, output, err);
+        cls = cls ? cls : retry_offer(a, output, d, err);
         *ret_admitted = cls == ERR_NONE;
     }
     admission_free(a);
