@@ -41,6 +41,7 @@ struct lane {
     int64_t first_window_us;
     struct spans gaps;
     struct windows windows;
+    int64_t slot_us; /* start of the newest window that holds the time counted last; a multiple of the slide */
 
     /* since the last commit */
     struct dirty *dirty;
