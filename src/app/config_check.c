@@ -5,9 +5,13 @@
 #include "app/config_private.h"
 #include "app/config_test.h"
 
+#include "source/transport.h"
+
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* Begins a message: where the key was set, unless that is the default. */
 static enum err_class place_error(const struct config *c, const char *key, struct err *err)
@@ -23,13 +27,33 @@ static void add_duration(char *out, size_t size, int64_t us)
     snprintf(out, size, "%s", text.ptr);
 }
 
+/* What the source would refuse when it is opened: `config check` says the same as the start. */
+static enum err_class check_transport(const struct config *c, struct err *err)
+{
+    static const char *const keys[] = {"source.url", "source.contact", "source.proxy", "source.ca_file"};
+    struct eventstreams_options options = {
+        .url = c->source.url, .contact = c->source.contact, .proxy = c->source.proxy, .ca_file = c->source.ca_file};
+    enum err_class cls = eventstreams_check(&options, err);
+    for (size_t i = 0; cls && i < sizeof keys / sizeof *keys; i++) {
+        if (str_starts(str_of(err->text), str_of(keys[i]))) {
+            return place_error(c, keys[i], err);
+        }
+    }
+    return cls;
+}
+
 static enum err_class check_source(const struct config *c, struct err *err)
 {
     struct str url = str_of(c->source.url);
     if (!str_starts(url, STR("https://")) && !str_starts(url, STR("http://"))) {
+        AUTO(buf) struct buf shown = {0};
+        config_add_url(&shown, url);
         err_set(err, ERR_REJECT, EXIT_CONFIG, "\"source.url\" is \"%.*s\", but must begin with https:// or http://",
-                (int)(url.len < 200 ? url.len : 200), url.ptr);
+                (int)(shown.len < 200 ? shown.len : 200), shown.ptr ? shown.ptr : "");
         return place_error(c, "source.url", err);
+    }
+    if (check_transport(c, err)) {
+        return err->cls;
     }
     if (c->source.horizon_us < 2 * c->source.overlap_us) {
         char horizon[32], overlap[32];
@@ -174,9 +198,40 @@ static bool parse_listen(struct str listen, bool *ret_loopback)
     return good;
 }
 
+/* Compared with the Host header, without its port: anything else would never be met. */
+static enum err_class check_hosts(const struct config *c, struct err *err)
+{
+    for (size_t i = 0; i < c->serve.hosts.count; i++) {
+        const char *host = c->serve.hosts.items[i];
+        if (strpbrk(host, " \t/@*\\") || (strchr(host, ':') && host[0] != '[')) {
+            err_set(err, ERR_REJECT, EXIT_CONFIG,
+                    "\"serve.hosts\" has \"%s\", but wants names alone, such as tally.example.org", host);
+            return place_error(c, "serve.hosts", err);
+        }
+    }
+    return ERR_NONE;
+}
+
+static enum err_class check_web_dir(const struct config *c, struct err *err)
+{
+    char page[4200];
+    if (!c->serve.web_dir) {
+        return ERR_NONE;
+    }
+    snprintf(page, sizeof page, "%s/index.html", c->serve.web_dir);
+    if (access(page, R_OK) == 0) {
+        return ERR_NONE;
+    }
+    err_errno(err, ERR_REJECT, EXIT_CONFIG, errno, "\"serve.web_dir\": cannot read \"%s\"; build the page first", page);
+    return place_error(c, "serve.web_dir", err);
+}
+
 static enum err_class check_serve(const struct config *c, struct err *err)
 {
     bool loopback = true;
+    if (check_hosts(c, err) || check_web_dir(c, err)) {
+        return err->cls;
+    }
     if (!*c->serve.listen) {
         return ERR_NONE;
     }

@@ -104,6 +104,8 @@ void bind_tests(struct loader *l, const struct node *list); /* config_test_parse
 /* Reads a small file whole; errors name it. *ret_private: no one but the owner may read it. */
 enum err_class config_read_file(const char *path, size_t max, struct buf *out, bool *ret_missing, bool *ret_private,
                                 struct err *err);
+/* A URL with its user's password, or a user name that stands alone (a token, as like as not), as ***. */
+void config_add_url(struct buf *out, struct str url);
 void config_show_value(const struct option *o, const void *base, struct buf *out); /* secrets and passwords as *** */
 
 #endif

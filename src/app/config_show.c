@@ -8,19 +8,29 @@
 
 /* ---- values */
 
-/* "http://user:password@host" -> "http://user:***@host": a proxy's URL may carry one. */
-static void add_masked_url(struct buf *out, struct str url)
+/* "http://user:password@host" -> "http://user:***@host", also without "http://"; "http://token@host" ->
+ * "http://***@host".
+ */
+void config_add_url(struct buf *out, struct str url)
 {
     const char *scheme = url.ptr ? memmem(url.ptr, url.len, "://", 3) : NULL;
-    const char *at = scheme ? memrchr(url.ptr, '@', url.len) : NULL;
-    const char *colon = at ? memchr(scheme + 3, ':', (size_t)(at - scheme) - 3) : NULL;
-    if (!colon) {
+    const char *from = scheme ? scheme + 3 : url.ptr;
+    const char *at = url.len ? memrchr(url.ptr, '@', url.len) : NULL;
+    if (!at || at < from) {
         buf_add(out, url);
         return;
     }
-    buf_add(out, str_n(url.ptr, (size_t)(colon - url.ptr) + 1));
+    const char *colon = memchr(from, ':', (size_t)(at - from));
+    const char *keep = colon ? colon + 1 : from;
+    buf_add(out, str_n(url.ptr, (size_t)(keep - url.ptr)));
     buf_addz(out, "***");
     buf_add(out, str_n(at, url.len - (size_t)(at - url.ptr)));
+}
+
+/* Other texts have an @ too: a mail address, a filter. */
+static bool is_url(const struct option *o)
+{
+    return strcmp(o->key, "source.url") == 0 || strcmp(o->key, "source.proxy") == 0;
 }
 
 void config_show_value(const struct option *o, const void *base, struct buf *out)
@@ -29,8 +39,8 @@ void config_show_value(const struct option *o, const void *base, struct buf *out
     option_show(o, base, &text);
     if (o->secret && text.len) {
         buf_addz(out, "***");
-    } else if (o->type == OPTION_STRING && text.len) {
-        add_masked_url(out, buf_str(&text));
+    } else if (is_url(o)) {
+        config_add_url(out, buf_str(&text));
     } else {
         buf_add(out, buf_str(&text));
     }

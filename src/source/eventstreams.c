@@ -394,14 +394,12 @@ enum err_class transport_open_eventstreams(const struct eventstreams_options *op
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     bool loopback;
     pthread_once(&once, init_curl);
-    enum err_class cls = es_check_url(options->url, &loopback, err);
+    enum err_class cls = eventstreams_check(options, err);
+    cls = cls ? cls : es_check_url(options->url, &loopback, err);
     if (cls) {
         return cls;
     }
     const char *contact = options->contact && *options->contact ? options->contact : "no contact given";
-    if (strpbrk(contact, "\r\n")) {
-        return err_set(err, ERR_REJECT, EXIT_CONFIG, "source.contact: must be one line");
-    }
     struct es_transport *t = xcalloc(1, sizeof(*t));
     t->base.ops = &es_ops;
     t->url = str_dup(str_of(options->url));

@@ -6,9 +6,11 @@
  */
 #include "source/eventstreams.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <unistd.h>
 
 /* ---------------------------------------------------------------- URL */
 
@@ -25,7 +27,9 @@ enum err_class es_check_url(const char *url, bool *ret_loopback, struct err *err
     enum err_class cls = ERR_NONE;
     if (!u || curl_url_set(u, CURLUPART_URL, url, 0) || curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) ||
         curl_url_get(u, CURLUPART_HOST, &host, 0)) {
-        cls = err_set(err, ERR_REJECT, EXIT_CONFIG, "source.url: \"%s\" is no URL", url);
+        cls = strchr(url, '@') /* there may be a password before it */
+                  ? err_set(err, ERR_REJECT, EXIT_CONFIG, "source.url: is no URL")
+                  : err_set(err, ERR_REJECT, EXIT_CONFIG, "source.url: \"%s\" is no URL", url);
     } else if (curl_url_get(u, CURLUPART_USER, &user, 0) == CURLUE_OK) {
         cls = err_set(err, ERR_REJECT, EXIT_CONFIG, "source.url: must not hold a user name or password");
     } else if (strcmp(scheme, "https") != 0 && strcmp(scheme, "http") != 0) {
@@ -40,6 +44,46 @@ enum err_class es_check_url(const char *url, bool *ret_loopback, struct err *err
     curl_free(host);
     curl_free(user);
     curl_url_cleanup(u);
+    return cls;
+}
+
+/* Its text may hold a password, so no message repeats it, and curl, which would, never sees one that it refuses. */
+static enum err_class check_proxy(const char *proxy, struct err *err)
+{
+    static const char *const schemes[] = {"http", "https", "socks4", "socks4a", "socks5", "socks5h"};
+    CURLU *u = curl_url();
+    char *scheme = NULL, *host = NULL;
+    bool known = false;
+    if (u && !curl_url_set(u, CURLUPART_URL, proxy, CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME) &&
+        !curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) && !curl_url_get(u, CURLUPART_HOST, &host, 0)) {
+        for (size_t i = 0; i < sizeof(schemes) / sizeof(*schemes); i++) {
+            known = known || strcmp(scheme, schemes[i]) == 0;
+        }
+        known = known || !strstr(proxy, "://"); /* guessed by the host's name; curl takes http */
+    }
+    curl_free(scheme);
+    curl_free(host);
+    curl_url_cleanup(u);
+    return known
+               ? ERR_NONE
+               : err_set(err, ERR_REJECT, EXIT_CONFIG,
+                         "source.proxy: is no proxy's URL; write http://HOST:PORT, or https, socks4, socks4a, socks5, "
+                         "socks5h");
+}
+
+enum err_class eventstreams_check(const struct eventstreams_options *options, struct err *err)
+{
+    bool loopback;
+    enum err_class cls = es_check_url(options->url, &loopback, err);
+    if (!cls && options->contact && strpbrk(options->contact, "\r\n")) {
+        cls = err_set(err, ERR_REJECT, EXIT_CONFIG, "source.contact: must be one line");
+    }
+    if (!cls && options->proxy && *options->proxy) {
+        cls = check_proxy(options->proxy, err);
+    }
+    if (!cls && options->ca_file && *options->ca_file && access(options->ca_file, R_OK)) {
+        cls = err_errno(err, ERR_REJECT, EXIT_CONFIG, errno, "source.ca_file: cannot read \"%s\"", options->ca_file);
+    }
     return cls;
 }
 
@@ -253,7 +297,8 @@ enum err_class es_refusal(struct es_connection *c, struct err *err)
 enum err_class es_failure(struct es_connection *c, struct err *err)
 {
     const char *url = c->transport->url;
-    const char *text = c->curl_text[0] ? c->curl_text : curl_easy_strerror(c->result);
+    bool repeats_proxy = strstr(c->curl_text, "roxy syntax") || strstr(c->curl_text, "roxy scheme");
+    const char *text = c->curl_text[0] && !repeats_proxy ? c->curl_text : curl_easy_strerror(c->result);
     switch (c->result) {
     case CURLE_OK:
     case CURLE_GOT_NOTHING:

@@ -62,6 +62,9 @@ struct eventstreams_options {
     int64_t connect_timeout_us;
     struct clock *clock;
 };
+/* What is wrong with them, as far as that can be known without a connection: ERR_REJECT with EXIT_CONFIG, "source.KEY:
+ * ...", never with a password in it. Opening asks this too; a configuration is asked before anything is begun. */
+enum err_class eventstreams_check(const struct eventstreams_options *options, struct err *err);
 enum err_class transport_open_eventstreams(const struct eventstreams_options *options, struct transport **ret_transport,
                                            struct err *err);
 void transport_free(struct transport *t);

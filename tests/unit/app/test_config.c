@@ -243,13 +243,12 @@ static void env_file(void **state)
     struct config c;
     char name[4096];
     snprintf(name, sizeof name, "%s", write_file("e/.env", text));
-    struct config_sources sources = {.file = write_file("e/c.yaml", "source: {contact: \"${WHO}${MORE}\"}\n"),
-                                     .env_file = name,
-                                     .environment = environment};
+    struct config_sources sources = {
+        .file = write_file("e/c.yaml", "data_dir: \"${WHO}${MORE}\"\n"), .env_file = name, .environment = environment};
     load(&sources, &c);
     assert_int_equal(c.source.overlap_us, 11 * US_PER_SECOND);
     assert_int_equal(c.source.horizon_us, 44 * US_PER_SECOND);
-    assert_string_equal(c.source.contact, "$x \"y\"a\n\"b\"");
+    assert_string_equal(c.data_dir, "$x \"y\"a\n\"b\"");
     assert_int_equal(c.log.level, 0); /* the process's own value wins */
     shows(&c, "/.env:3:1\n");
     config_fini(&c);
@@ -274,7 +273,7 @@ static void environment_names(void **state)
     (void)state;
     const char *const environment[] = {"WIKITALLY_DATA_DIR=/d",
                                        "WIKITALLY_SERVE_HOSTS=a.example, b.example",
-                                       "WIKITALLY_SOURCE_CA_FILE=/ca",
+                                       "WIKITALLY_SOURCE_CA_FILE=/dev/null",
                                        "WIKITALLY_AGGREGATIONS_USER_EDIT_COUNTS_MAX_KEYS=5",
                                        "WIKITALLY_AGGREGATIONS_BOTS_ENABLED=false",
                                        "WIKITALLY_CONFIG=/elsewhere",
@@ -289,7 +288,7 @@ static void environment_names(void **state)
     assert_string_equal(c.data_dir, "/d");
     assert_int_equal(c.serve.hosts.count, 2);
     assert_string_equal(c.serve.hosts.items[1], "b.example");
-    assert_string_equal(c.source.ca_file, "/ca");
+    assert_string_equal(c.source.ca_file, "/dev/null");
     assert_int_equal(c.aggregations[0].max_keys, 5);
     assert_int_equal(c.aggregation_count, 4);
     assert_int_equal(c.warnings.count, 1);
@@ -451,6 +450,18 @@ static void passwords_in_urls_are_masked(void **state)
     assert_null(strstr(b.ptr, "marker-secret"));
     assert_non_null(strstr(b.ptr, "http://ann:***@proxy:3128"));
     config_fini(&c);
+    static const char *const urls[][2] = {{"ann:marker-secret@proxy:3128", "\"ann:***@proxy:3128\""},
+                                          {"socks5://marker-secret@proxy", "\"socks5://***@proxy\""},
+                                          {"http://proxy:3128", "\"http://proxy:3128\""}};
+    for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
+        AUTO(buf) struct buf text = {0}, shown = {0};
+        buf_addf(&text, "source: {proxy: \"%s\"}\n", urls[i][0]);
+        assert_int_equal(load_text(text.ptr, &c, &err), ERR_NONE);
+        config_show(&c, false, &shown);
+        assert_non_null(strstr(shown.ptr, urls[i][1]));
+        assert_null(strstr(shown.ptr, "marker"));
+        config_fini(&c);
+    }
 }
 
 static void what_is_shown_can_be_read(void **state)
