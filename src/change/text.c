@@ -2,7 +2,7 @@
  *
  * text.c - UTF-8 and the escapes of JSON strings.
  */
-#include "change/text.h"
+#include "text.h"
 
 /* Length of the sequence whose first byte is not ASCII, 0 if it is none. The second byte alone decides about overlong
  * forms, surrogates and what is beyond U+10FFFF. */
@@ -80,13 +80,6 @@ const char *text_bad_utf8(const char *p, const char *end)
     return NULL;
 }
 
-struct text_block text_block_near_end(const char *p, const char *end)
-{
-    char bytes[TEXT_BLOCK] = {0}; /* zeros are control characters: stops */
-    memcpy(bytes, p, (size_t)(end - p));
-    return text_block_at(bytes);
-}
-
 static inline int hex_digit(char c)
 {
     if (c >= '0' && c <= '9') {
@@ -107,6 +100,24 @@ int text_hex4(const char *p)
         value = value * 16 + digit;
     }
     return value;
+}
+
+const char *text_unicode_end(const char *p, const char *end, bool *ret_lone)
+{
+    const int unit = end - p >= 6 ? text_hex4(p + 2) : -1;
+    const char *after = p + 6;
+    *ret_lone = false;
+    if (unit < 0xd800 || unit > 0xdfff) {
+        return unit < 0 ? NULL : after;
+    }
+    if (unit < 0xdc00 && end - after >= 6 && after[0] == '\\' && after[1] == 'u') {
+        const int low = text_hex4(after + 2);
+        if (low >= 0xdc00 && low <= 0xdfff) {
+            return after + 6;
+        }
+    }
+    *ret_lone = true;
+    return after;
 }
 
 static size_t utf8_write(uint32_t point, char out[4])

@@ -262,7 +262,7 @@ static void check_cases(const struct text_case *cases, size_t count)
     struct event e;
     event_init(&e, (const char *const[]){"a", "a.b", "b"}, 3);
     for (size_t i = 0; i < count; i++) {
-        for (size_t blanks = 0; blanks < 67; blanks += 11) {
+        for (size_t blanks = 0; blanks < 170; blanks += 11) { /* short texts and long ones */
             AUTO(buf) struct buf text = {0};
             for (size_t n = 0; n < blanks; n++) {
                 buf_addc(&text, ' ');
