@@ -54,6 +54,9 @@ enum err_class task_new(const struct task_options *options, struct journal_reade
     t->clock = options->clock == NULL ? &clock_real : options->clock;
     t->fields = field_set_new();
     enum err_class cls = aggregations_make(t, err);
+    if (cls == ERR_NONE && options->journal != NULL) {
+        cls = ahead_new(options->journal, t->fields, &t->ahead, err);
+    }
     if (cls == ERR_NONE) {
         cls = sink->ops->prepare(sink, t->schemas, t->aggregation_count, err);
     }
@@ -71,6 +74,7 @@ void task_free(struct task *t)
     if (t == NULL) {
         return;
     }
+    ahead_free(t->ahead);
     task_lanes_drop(t);
     for (size_t i = 0; i < t->aggregation_count; i++) {
         aggregation_free(t->aggregations[i].declared);
@@ -182,23 +186,33 @@ static enum err_class page_feed(struct task *t, uint32_t p, const struct handed 
     return keys_check(t, err);
 }
 
-/* What comes next in this partition: from the ingester's hands, or from the journal. */
+static enum err_class page_read(struct task *t, uint32_t p, int64_t from, size_t max_records, struct handed *ret_page,
+                                struct err *err)
+{
+    struct journal_page page = {0};
+    arena_reset(&t->page_memory);
+    enum err_class cls = journal_reader_read(t->reader, p, from, max_records, &t->page_memory, &page, err);
+    *ret_page = (struct handed){.records = page.records, .count = page.count};
+    if (t->ahead != NULL && page.count > max_records / 2) {
+        ahead_ask(t->ahead, p, page.records[page.count - 1].offset + 1, max_records);
+    }
+    return cls;
+}
+
+/* What comes next in this partition: from the ingester's hands, read ahead, or read now. */
 static enum err_class page_get(struct task *t, uint32_t p, size_t max_records, struct handed *ret_page, struct err *err)
 {
     int64_t head, from = task_next(t, p);
-    struct journal_page page = {0};
     enum err_class cls = journal_reader_bounds(t->reader, p, &head, &t->ends[p], err);
     if (cls != ERR_NONE) {
         return cls;
     }
-    if (t->options.handover != NULL && from < t->ends[p] &&
-        handover_take(t->options.handover, p, from, max_records, ret_page)) {
+    if ((t->options.handover != NULL && from < t->ends[p] &&
+         handover_take(t->options.handover, p, from, max_records, ret_page)) ||
+        (t->ahead != NULL && ahead_take(t->ahead, p, from, max_records, ret_page))) {
         return ERR_NONE;
     }
-    arena_reset(&t->page_memory);
-    cls = journal_reader_read(t->reader, p, from, max_records, &t->page_memory, &page, err);
-    *ret_page = (struct handed){.records = page.records, .count = page.count};
-    return cls;
+    return page_read(t, p, from, max_records, ret_page, err);
 }
 
 enum err_class task_read(struct task *t, uint32_t partition, size_t max_records, size_t *ret_read, struct err *err)

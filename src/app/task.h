@@ -7,7 +7,7 @@
 #ifndef WIKITALLY_APP_TASK_H
 #define WIKITALLY_APP_TASK_H
 
-#include "app/handover.h"
+#include "app/ahead.h"
 #include "compute/lane.h"
 #include "journal/journal.h"
 #include "sink/sink.h"
@@ -25,6 +25,7 @@ struct task_options {
     bool adopt;                /* R15 --adopt: another journal, a cut tail, a definition that was replaced before */
     struct clock *clock;       /* NULL: the real one */
     struct handover *handover; /* batches that need not be read from the journal; borrowed; NULL: none */
+    struct journal *journal;   /* of the reader: its pages are read ahead on a thread; NULL: when they are needed */
 };
 
 struct task;

@@ -25,6 +25,7 @@ struct task_aggregation {
 struct task {
     struct task_options options;
     char *name;
+    struct ahead *ahead; /* NULL: none */
     struct field_set *fields;
     struct value *values; /* of one record */
     struct task_aggregation *aggregations;

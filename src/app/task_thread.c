@@ -116,10 +116,11 @@ enum err_class task_thread_start(const struct task_thread_options *options, stru
     t->clock = options->task.clock;
     t->commit_every_us = options->task.commit_every_us;
     t->name = options->task.name;
-    enum err_class cls = journal_partitions(t->journal) == 1 ? journal_reader_ahead(t->journal, &t->reader, err)
-                                                             : journal_reader_new(t->journal, &t->reader, err);
+    struct task_options task = options->task;
+    task.journal = journal_partitions(t->journal) == 1 ? t->journal : NULL; /* several are read by turns */
+    enum err_class cls = journal_reader_new(t->journal, &t->reader, err);
     if (!cls)
-        cls = task_new(&options->task, t->reader, t->sink, &t->task, err);
+        cls = task_new(&task, t->reader, t->sink, &t->task, err);
     if (!cls)
         cls = task_load(t->task, err);
     if (!cls && pthread_create(&t->thread, NULL, thread_main, t) != 0)

@@ -74,10 +74,6 @@ uint64_t journal_wait(struct journal *j, uint64_t seen, int64_t timeout_us);
 
 /* From a writer in this process (either kind), or read-only from a directory that another process may be writing. */
 enum err_class journal_reader_new(struct journal *j, struct journal_reader **ret_reader, struct err *err);
-/* The same with a thread that reads the next page while the caller works on one that was at least half full, for who
- * reads one partition from front to end. A page is handed over in exchange for the memory of the caller's arena, if
- * nothing is in use there; it is read as before otherwise. */
-enum err_class journal_reader_ahead(struct journal *j, struct journal_reader **ret_reader, struct err *err);
 enum err_class journal_reader_open(const char *directory, struct journal_reader **ret_reader, struct err *err);
 void journal_reader_close(struct journal_reader *r);
 

@@ -22,7 +22,6 @@ static const int64_t day = (int64_t)1600000020 * 1000000; /* a whole minute */
 
 struct store {
     const char *kind;
-    enum err_class (*reader_new)(struct journal *j, struct journal_reader **ret_reader, struct err *err);
     struct store_dir dir;
     struct journal_options options;
     struct journal *journal;
@@ -53,7 +52,6 @@ static int set_up_kind(void **state, const char *kind)
 {
     struct store *s = xcalloc(1, sizeof *s);
     s->kind = kind;
-    s->reader_new = journal_reader_new;
     store_dir_init(&s->dir);
     s->options = (struct journal_options){
         .directory = s->dir.path, .source = "test:1", .partitions = 2, .clock = &s->dir.clock.base};
@@ -72,13 +70,6 @@ static int set_up_sqlite(void **state)
     return set_up_kind(state, "sqlite");
 }
 
-static int set_up_ahead(void **state)
-{
-    int result = set_up_kind(state, "sqlite");
-    ((struct store *)*state)->reader_new = journal_reader_ahead;
-    return result;
-}
-
 static int tear_down(void **state)
 {
     struct store *s = *state;
@@ -94,7 +85,7 @@ static struct journal_reader *reader(struct store *s)
 {
     struct err e = {0};
     struct journal_reader *r = NULL;
-    assert_ok(s->reader_new(s->journal, &r, &e), e);
+    assert_ok(journal_reader_new(s->journal, &r, &e), e);
     return r;
 }
 
@@ -602,7 +593,7 @@ static void *follow(void *ctx)
     struct journal_reader *r = NULL;
     uint64_t appends = 0;
     int64_t next = 0;
-    ensure(f->store->reader_new(f->store->journal, &r, &e) == ERR_NONE);
+    ensure(journal_reader_new(f->store->journal, &r, &e) == ERR_NONE);
     while (next < 200) {
         struct journal_page page;
         arena_reset(&arena);
@@ -638,9 +629,9 @@ static void wait_and_follow_from_another_thread(void **state)
 }
 
 #define EACH(test)                                                                                                     \
-    {"memory " #test, test, set_up_memory, tear_down, NULL}, {"sqlite " #test, test, set_up_sqlite, tear_down, NULL},  \
+    {"memory " #test, test, set_up_memory, tear_down, NULL},                                                           \
     {                                                                                                                  \
-        "read ahead " #test, test, set_up_ahead, tear_down, NULL                                                       \
+        "sqlite " #test, test, set_up_sqlite, tear_down, NULL                                                          \
     }
 
 int main(void)
