@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: MIT
  *
  * bench_scan.c - how many events a second one core decodes: change_scan with the core fields, over events like those of
- * the live stream, or over the lines of a file.
+ * the live stream, or over the lines of a file; with each kernel that this processor has, beside its two limits: the
+ * bare first pass (which only looks at every byte), and memcpy of the same lines.
  *
  *   bench_scan [FILE.ndjson [SECONDS]]
  *
- * Time is the processor time of this process, so that other processes disturb less. Prints one line of JSON: events and
- * bytes a second of the best of 25 short rounds. Without a file it makes 2,000 events of about 1.3 KB (every fourth not
- * in ASCII), seed fixed.
+ * Time is the processor time of this process, so that other processes disturb less, and all that is compared takes
+ * turns in each of 25 short rounds, so that a machine that changes its speed disturbs all alike. Prints one line of
+ * JSON a kernel: the best round's events and bytes a second, and what part that is of the limits (medians of the
+ * rounds' ratios). Without a file it makes 2,000 events of about 1.3 KB (every fourth not in ASCII), seed fixed.
  */
 #include "base/hash.h"
 #include "change/change.h"
+#include "change/index.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-enum { MADE_EVENTS = 2000, ROUNDS = 25 };
+enum { MADE_EVENTS = 2000, ROUNDS = 25, KERNELS_MAX = 4 };
 
 static double cpu_seconds(void)
 {
@@ -84,24 +87,105 @@ static void read_file(struct buf *out, const char *name)
     fclose(file);
 }
 
-struct round {
-    uint64_t events, bytes, dead;
+/* What all that is measured works on. */
+struct bench {
+    struct str text; /* lines */
+    struct field_set *set;
+    struct value values[FIELD_MAX];
+    uint64_t events, dead; /* of the last pass over the text */
+    char *copy;            /* room for the longest line */
+    double seconds;        /* of one turn */
 };
 
-static struct round scan_all(const struct field_set *set, struct value *values, struct str text)
+typedef void work_fn(struct bench *b, struct str line);
+
+static void work_scan(struct bench *b, struct str line)
 {
-    struct round round = {0};
-    struct str rest = text, line;
-    while (rest.len > 0) {
-        const char *lf = memchr(rest.ptr, '\n', rest.len);
-        line = str_n(rest.ptr, lf ? (size_t)(lf - rest.ptr) : rest.len);
-        rest = lf ? str_n(lf + 1, rest.len - line.len - 1) : str_n(NULL, 0);
-        size_t at;
-        round.dead += change_scan(set, line, values, &at) != DEAD_NONE;
-        round.events++;
-        round.bytes += line.len;
+    size_t at;
+    b->dead += change_scan(b->set, line, b->values, &at) != DEAD_NONE;
+}
+
+static void work_index(struct bench *b, struct str line)
+{
+    static struct text_index index;
+    if (line.len >= INDEX_TEXT_MIN && line.len <= INDEX_TEXT_MAX && line.ptr[line.len - 1] == '}') {
+        b->dead += !index_kernel()->find(line, &index);
     }
-    return round;
+}
+
+static void work_copy(struct bench *b, struct str line)
+{
+    memcpy(b->copy, line.ptr, line.len);
+    __asm__ volatile("" : : "r"(b->copy) : "memory"); /* somebody might read it */
+}
+
+/* -> bytes a second, of one turn. Line ends were found before: they are no part of a scan. */
+static double turn(struct bench *b, work_fn *work, const struct str *lines)
+{
+    const double begin = cpu_seconds();
+    double now = begin;
+    uint64_t bytes = 0;
+    while (now - begin < b->seconds) {
+        b->dead = 0;
+        for (uint64_t i = 0; i < b->events; i++) {
+            work(b, lines[i]);
+            bytes += lines[i].len;
+        }
+        now = cpu_seconds();
+    }
+    return (double)bytes / (now - begin);
+}
+
+static struct str *split_lines(struct bench *b)
+{
+    size_t room = 0, longest = 0;
+    struct str *lines = NULL, rest = b->text, line;
+    while (str_split(&rest, '\n', &line)) {
+        if (line.len == 0) {
+            continue;
+        }
+        if (b->events == room) {
+            room = room * 2 + 1024;
+            lines = xrealloc(lines, room * sizeof *lines);
+        }
+        lines[b->events++] = line;
+        longest = longest > line.len ? longest : line.len;
+    }
+    if (b->events == 0) {
+        fputs("no lines\n", stderr);
+        exit(EXIT_DATA);
+    }
+    b->copy = xmalloc(longest);
+    return lines;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *numbers)
+{
+    qsort(numbers, ROUNDS, sizeof *numbers, compare_doubles);
+    return numbers[ROUNDS / 2];
+}
+
+/* Of one kernel. */
+struct result {
+    const struct index_kernel *kernel;
+    double best, of_index[ROUNDS], of_memcpy[ROUNDS];
+    uint64_t dead;
+};
+
+static void round_of(struct bench *b, const struct str *lines, struct result *r, int round)
+{
+    index_kernel_use(r->kernel);
+    const double scan = turn(b, work_scan, lines);
+    r->dead = b->dead;
+    r->best = r->best > scan ? r->best : scan;
+    r->of_index[round] = scan / turn(b, work_index, lines);
+    r->of_memcpy[round] = scan / turn(b, work_copy, lines);
 }
 
 int main(int argc, char **argv)
@@ -116,30 +200,32 @@ int main(int argc, char **argv)
             add_event(&text, &rng, i);
         }
     }
-    const double seconds = (argc > 2 ? strtod(argv[2], NULL) : 2.5) / ROUNDS;
-    struct field_set *set = field_set_new();
-    struct value values[FIELD_MAX];
-    double best = 0, best_bytes = 0;
-    struct round once = {0};
-    for (int i = 0; i < ROUNDS; i++) {
-        const double begin = cpu_seconds();
-        double now = begin;
-        uint64_t events = 0, bytes = 0;
-        while (now - begin < seconds) {
-            once = scan_all(set, values, buf_str(&text));
-            events += once.events;
-            bytes += once.bytes;
-            now = cpu_seconds();
-        }
-        if ((double)events / (now - begin) > best) {
-            best = (double)events / (now - begin);
-            best_bytes = (double)bytes / (now - begin);
+    static struct bench b;
+    b = (struct bench){.text = buf_str(&text), .set = field_set_new()};
+    AUTO_FREE struct str *lines = split_lines(&b);
+    static struct result results[KERNELS_MAX];
+    size_t kernels = 0;
+    for (const struct index_kernel *k = index_kernels; k->name && kernels < KERNELS_MAX; k++) {
+        if (!k->has || k->has()) {
+            results[kernels++].kernel = k;
         }
     }
-    printf("{\"bench\":\"scan\",\"events_per_second\":%.0f,\"mb_per_second\":%.0f,\"events\":%llu,\"mean_bytes\":%.0f,"
-           "\"dead\":%llu}\n",
-           best, best_bytes / 1e6, (unsigned long long)once.events, (double)once.bytes / (double)once.events,
-           (unsigned long long)once.dead);
-    field_set_free(set);
+    b.seconds = (argc > 2 ? strtod(argv[2], NULL) : 5) / ROUNDS / 3 / (double)kernels;
+    for (int round = 0; round < ROUNDS; round++) {
+        for (size_t i = 0; i < kernels; i++) {
+            round_of(&b, lines, &results[i], round);
+        }
+    }
+    const double mean = (double)(text.len - b.events) / (double)b.events;
+    for (size_t i = 0; i < kernels; i++) {
+        struct result *r = &results[i];
+        printf(
+            "{\"bench\":\"scan\",\"kernel\":\"%s\",\"events_per_second\":%.0f,\"mb_per_second\":%.0f,\"of_bare_index\":"
+            "%.2f,\"of_memcpy\":%.3f,\"events\":%llu,\"mean_bytes\":%.0f,\"dead\":%llu}\n",
+            r->kernel->name, r->best / mean, r->best / 1e6, median(r->of_index), median(r->of_memcpy),
+            (unsigned long long)b.events, mean, (unsigned long long)r->dead);
+    }
+    field_set_free(b.set);
+    free(b.copy);
     return 0;
 }
