@@ -449,10 +449,12 @@ async def gzip_gone_bad(c):
 
 @behaviour('stays')
 async def line_ends_of_all_kinds(c):
-    """CR, LF and CRLF, cut into packets anywhere, also between CR and LF."""
+    """CR, LF and CRLF, cut into packets anywhere, also between CR and LF; events of one line and of many."""
     await c.begin(chunked=False)
     c.strike()
     for number, event in enumerate(c.events):
+        if c.rng.random() < 0.5:
+            event = json.dumps(json.loads(event), indent=1).encode().replace(b'\n', b'\ndata: ')
         for part in re.split(rb'(?<=\n)', c.block(event, number).replace(b'\n', c.rng.choice([b'\r', b'\n', b'\r\n']))):
             at = c.rng.randrange(len(part) + 1)
             await c.raw(part[:at])
