@@ -65,6 +65,8 @@ static void use_values(const struct value *values)
     }
 }
 
+enum { BLANKS = 100 };
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct value values[FIELD_MAX], behind[FIELD_MAX];
@@ -72,11 +74,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     AUTO(buf) struct buf text = {0};
     const struct str given = str_n((const char *)data, size);
     const enum dead_reason reason = change_scan(set, given, values, &at);
+    buf_addf(&text, "%*s", BLANKS, ""); /* a short text is read byte by byte, a long one by a kernel of the processor */
     buf_add(&text, given);
-    buf_addz(&text, "                                                                 ");
+    buf_addf(&text, "%*s", BLANKS, "");
     ensure(change_scan(set, buf_str(&text), behind, &at_behind) == reason);
     if (reason != DEAD_NONE) {
         ensure(at <= size);
+        ensure(at_behind == at + BLANKS || at == 0); /* nothing but blanks: the first byte */
         return 0;
     }
     for (size_t i = 0; i < ALL; i++) {
