@@ -95,10 +95,12 @@ enum change_kind change_kind(const struct value *values);
  * meta.dt or TIME_NONE and is never dead. */
 bool value_time(const struct value *v, int64_t *ret_us);
 enum dead_reason change_time(const struct value *values, size_t time_field, enum change_kind kind, int64_t *ret_us);
+/* change_time by FIELD_TIMESTAMP (*ret_us: TIME_NONE if dead), and the meta.dt that it looked at on the way: TIME_NONE
+ * if it is not valid. */
+enum dead_reason change_times(const struct value *values, enum change_kind kind, int64_t *ret_us, int64_t *ret_dt_us);
 
-/* R5: from the future = time > min(arrival, valid meta.dt if a change) + skew; never if neither is known. */
-bool change_is_future(const struct value *values, enum change_kind kind, int64_t time_us, int64_t arrival_us,
-                      int64_t skew_us);
+/* R5: from the future = time > min(arrival, meta.dt if a change) + skew; never if neither is known (TIME_NONE). */
+bool change_is_future(enum change_kind kind, int64_t time_us, int64_t dt_us, int64_t arrival_us, int64_t skew_us);
 
 bool value_is_text(const struct value *v); /* is it a string, and not an empty one? */
 /* The bytes of a string (empty for what is none). Borrowed from the event's text, or, if it has escapes, from the end

@@ -75,47 +75,49 @@ static bool is_null(const struct value *v)
     return v->kind == VALUE_ABSENT || v->kind == VALUE_NULL;
 }
 
-/* A canary or tick has one clock; without it, it just moves no time. */
-static int64_t canary_time(const struct value *values)
+enum dead_reason change_times(const struct value *values, enum change_kind kind, int64_t *ret_us, int64_t *ret_dt_us)
 {
-    int64_t us = TIME_NONE;
-    return value_time(&values[FIELD_META_DT], &us) ? us : TIME_NONE;
+    const struct value *timestamp = &values[FIELD_TIMESTAMP], *dt = &values[FIELD_META_DT];
+    int64_t us = TIME_NONE, dt_us = TIME_NONE;
+    const bool dt_good = value_time(dt, &dt_us);
+    *ret_dt_us = dt_us = dt_good ? dt_us : TIME_NONE;
+    *ret_us = TIME_NONE;
+    if (kind == CHANGE_EDIT_LIKE) { /* each clock that is there must be right */
+        if ((!dt_good && !is_null(dt)) || (!is_null(timestamp) && !value_time(timestamp, &us))) {
+            return DEAD_BAD_TIME;
+        }
+        if (is_null(timestamp) && !dt_good) {
+            return DEAD_NO_TIME;
+        }
+    } /* a canary or tick has one clock; without it, it just moves no time */
+    *ret_us = kind == CHANGE_EDIT_LIKE && !is_null(timestamp) ? us : dt_us;
+    return DEAD_NONE;
 }
 
 enum dead_reason change_time(const struct value *values, size_t time_field, enum change_kind kind, int64_t *ret_us)
 {
-    if (kind != CHANGE_EDIT_LIKE) {
-        *ret_us = canary_time(values);
-        return DEAD_NONE;
-    }
-    const size_t clocks[] = {time_field, FIELD_TIMESTAMP, FIELD_META_DT};
-    int64_t first = TIME_NONE;
-    for (size_t i = 0; i < sizeof clocks / sizeof *clocks; i++) {
-        int64_t us = TIME_NONE;
-        if (is_null(&values[clocks[i]])) {
-            continue;
+    int64_t us = TIME_NONE, dt_us, own_us;
+    const struct value *own = &values[time_field];
+    enum dead_reason dead = change_times(values, kind, &us, &dt_us);
+    if (kind == CHANGE_EDIT_LIKE && time_field != FIELD_TIMESTAMP && !is_null(own)) {
+        if (!value_time(own, &own_us) || dead == DEAD_BAD_TIME) {
+            return DEAD_BAD_TIME;
         }
-        if (!value_time(&values[clocks[i]], &us)) {
-            return DEAD_BAD_TIME; /* each clock that is there must be right */
-        }
-        if (first == TIME_NONE) {
-            first = us;
-        }
+        us = own_us;
+        dead = DEAD_NONE;
     }
-    if (first == TIME_NONE) {
-        return DEAD_NO_TIME;
+    if (dead == DEAD_NONE) {
+        *ret_us = us;
     }
-    *ret_us = first;
-    return DEAD_NONE;
+    return dead;
 }
 
-bool change_is_future(const struct value *values, enum change_kind kind, int64_t time_us, int64_t arrival_us,
-                      int64_t skew_us)
+bool change_is_future(enum change_kind kind, int64_t time_us, int64_t dt_us, int64_t arrival_us, int64_t skew_us)
 {
-    int64_t arrival = arrival_us, dt = TIME_NONE, latest;
+    int64_t arrival = arrival_us, latest;
     /* A backlog is read long after it was sent: then its own meta.dt is the better witness. */
-    if (kind == CHANGE_EDIT_LIKE && value_time(&values[FIELD_META_DT], &dt) && !fault("R5.dt")) {
-        arrival = arrival == TIME_NONE || dt < arrival ? dt : arrival;
+    if (kind == CHANGE_EDIT_LIKE && dt_us != TIME_NONE && !fault("R5.dt")) {
+        arrival = arrival == TIME_NONE || dt_us < arrival ? dt_us : arrival;
     }
     if (time_us == TIME_NONE || arrival == TIME_NONE || __builtin_add_overflow(arrival, skew_us, &latest)) {
         return false;

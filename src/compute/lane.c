@@ -15,21 +15,15 @@
 
 /* ---- decoding */
 
-static int64_t known_us(const struct decoded *d)
-{
-    int64_t arrival_us = d->record->arrival_us, dt_us;
-    if (d->kind != CHANGE_EDIT_LIKE || !value_time(&d->values[FIELD_META_DT], &dt_us)) {
-        return arrival_us;
-    }
-    return arrival_us == TIME_NONE || dt_us < arrival_us ? dt_us : arrival_us;
-}
-
 void decode_scanned(const struct record *r, const struct value *values, struct decoded *ret_decoded)
 {
-    struct decoded d = {.record = r, .values = values, .identity = record_identity(r), .time_us = TIME_NONE};
+    struct decoded d = {.record = r, .values = values, .identity = record_identity(r), .known_us = r->arrival_us};
+    int64_t dt_us;
     d.kind = change_kind(values);
-    d.time_dead = change_time(values, FIELD_TIMESTAMP, d.kind, &d.time_us);
-    d.known_us = known_us(&d);
+    d.time_dead = change_times(values, d.kind, &d.time_us, &dt_us);
+    if (d.kind == CHANGE_EDIT_LIKE && dt_us != TIME_NONE) {
+        d.known_us = d.known_us == TIME_NONE || dt_us < d.known_us ? dt_us : d.known_us;
+    }
     *ret_decoded = d;
 }
 

@@ -96,12 +96,12 @@ static bool moves_time(struct live *l, enum change_kind kind)
 static void apply(struct live *l, const struct record *r)
 {
     size_t at;
-    int64_t time_us = TIME_NONE;
+    int64_t time_us, dt_us;
     if (change_scan(l->fields, r->value, l->values, &at) != DEAD_NONE)
         return;
     enum change_kind kind = change_kind(l->values);
-    if (change_time(l->values, FIELD_TIMESTAMP, kind, &time_us) != DEAD_NONE || time_us == TIME_NONE ||
-        change_is_future(l->values, kind, time_us, r->arrival_us, LIVE_SKEW_US))
+    if (change_times(l->values, kind, &time_us, &dt_us) != DEAD_NONE || time_us == TIME_NONE ||
+        change_is_future(kind, time_us, dt_us, r->arrival_us, LIVE_SKEW_US))
         return;
     int64_t edge_us = r->arrival_us != TIME_NONE && r->arrival_us < time_us ? r->arrival_us : time_us;
     if (moves_time(l, kind))

@@ -64,9 +64,7 @@ void admission_decode(struct admission *a, struct str bytes, int64_t arrival_us,
     if (d.scanned) {
         const struct value *v = a->values;
         d.kind = change_kind(v);
-        d.reason = change_time(v, FIELD_TIMESTAMP, d.kind, &d.time_us);
-        d.time_us = d.reason == DEAD_NONE ? d.time_us : TIME_NONE;
-        d.dt_us = value_time(&v[FIELD_META_DT], &d.dt_us) ? d.dt_us : TIME_NONE;
+        d.reason = change_times(v, d.kind, &d.time_us, &d.dt_us);
         d.id_count = change_identities(v, d.kind, d.ids, d.which);
         d.offset = offset_of(v);
         buf_clear(&a->scratch);
@@ -79,7 +77,7 @@ void admission_decode(struct admission *a, struct str bytes, int64_t arrival_us,
         d.arrival_us = floor_div(d.dt_us, US_PER_MS) * US_PER_MS; /* R5: a recorded file without arrivals */
     }
     if (d.reason == DEAD_NONE && d.time_us != TIME_NONE) {
-        d.future = change_is_future(a->values, d.kind, d.time_us, d.arrival_us, a->options.skew_us);
+        d.future = change_is_future(d.kind, d.time_us, d.dt_us, d.arrival_us, a->options.skew_us);
     }
     *ret = d;
 }

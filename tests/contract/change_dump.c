@@ -87,7 +87,9 @@ static void add_line(struct buf *out, struct dump *d, struct str line)
     } else {
         buf_add_int(out, time_us);
     }
-    const bool future = change_is_future(d->values, kind, time_us, d->arrival_us, 60 * US_PER_SECOND);
+    int64_t stamp_us, dt_us;
+    (void)change_times(d->values, kind, &stamp_us, &dt_us);
+    const bool future = change_is_future(kind, time_us, dt_us, d->arrival_us, 60 * US_PER_SECOND);
     buf_addz(out, future ? "\tfuture" : "\t-");
     add_identities(out, d->values, kind);
     add_fields(out, d);

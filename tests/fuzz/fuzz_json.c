@@ -54,7 +54,10 @@ static void use_values(const struct value *values)
     ensure(reason == DEAD_NONE || reason == DEAD_BAD_TIME || reason == DEAD_NO_TIME);
     ensure(reason != DEAD_NONE || us == TIME_NONE || (us >= 0 && us < TIME_END));
     ensure(change_identities(values, kind, ids, which) <= 2);
-    (void)change_is_future(values, kind, us, 0, US_PER_MINUTE);
+    int64_t stamp_us, dt_us;
+    const enum dead_reason by_stamp = change_times(values, kind, &stamp_us, &dt_us);
+    ensure(by_stamp == DEAD_NONE || stamp_us == TIME_NONE);
+    (void)change_is_future(kind, us, dt_us, 0, US_PER_MINUTE);
     (void)change_actor(&values[FIELD_USER], &values[FIELD_BOT]);
     (void)change_size_delta(&values[FIELD_CORE_COUNT + 4], &values[FIELD_CORE_COUNT + 5], &delta);
     const struct str host = value_string(&values[FIELD_SERVER_NAME], &scratch);

@@ -143,7 +143,9 @@ static bool is_future(const char *text, int64_t time_s, int64_t arrival_s)
     struct event e;
     EVENT_INIT(&e);
     event_read(&e, text);
-    const bool future = change_is_future(e.values, change_kind(e.values), time_s * US_PER_SECOND,
+    int64_t time_us, dt_us;
+    (void)change_times(e.values, change_kind(e.values), &time_us, &dt_us);
+    const bool future = change_is_future(change_kind(e.values), time_s * US_PER_SECOND, dt_us,
                                          arrival_s < 0 ? TIME_NONE : arrival_s * US_PER_SECOND, 60 * US_PER_SECOND);
     event_fini(&e);
     return future;
@@ -171,8 +173,8 @@ static void R5_future_guard(void **state)
     assert_false(is_future("{\"meta\":{\"domain\":\"canary\",\"dt\":\"1970-01-01T00:01:40Z\"}}", 161, -1));
     assert_true(is_future("{\"meta\":{\"domain\":\"canary\",\"dt\":\"1970-01-01T00:01:40Z\"}}", 161, 100));
     assert_false(is_future("{\"meta\":{\"dt\":\"bad\"}}", 161, -1));
-    assert_false(change_is_future((struct value[FIELD_CORE_COUNT]){0}, CHANGE_EDIT_LIKE, TIME_NONE, 0, 0));
-    assert_false(change_is_future((struct value[FIELD_CORE_COUNT]){0}, CHANGE_EDIT_LIKE, 5, INT64_MAX, INT64_MAX));
+    assert_false(change_is_future(CHANGE_EDIT_LIKE, TIME_NONE, TIME_NONE, 0, 0));
+    assert_false(change_is_future(CHANGE_EDIT_LIKE, 5, TIME_NONE, INT64_MAX, INT64_MAX));
 }
 
 struct named {
