@@ -109,11 +109,40 @@ void tally_add(struct tally *t, enum tally_by by, int64_t minute, uint8_t bucket
     *last = (uint32_t)at;
 }
 
+/* The row hit last in this bucket, if its minute is surely that of the time: no division then. */
+static inline struct tally_row *row_again(struct tally *t, enum tally_by by, uint8_t bucket, int64_t time_us,
+                                          int64_t clock_us, int64_t skew_us)
+{
+    uint32_t last = t->last[by][bucket % LAST_BUCKETS];
+    if (last >= t->count || clock_us == TIME_NONE) {
+        return NULL;
+    }
+    struct tally_row *row = &t->rows[last];
+    if (row->minute < 0 || /* TALLY_NO_TIME, TALLY_OLDER; TALLY_AHEAD is above all times */
+        row->minute > TIME_END / US_PER_MINUTE || row->bucket != bucket || row->by != by) {
+        return NULL;
+    }
+    int64_t first_us = row->minute * US_PER_MINUTE;
+    bool here = time_us >= first_us && time_us < first_us + US_PER_MINUTE && time_us <= clock_us + skew_us &&
+                clock_us - first_us < TALLY_KEEP_MINUTES * US_PER_MINUTE;
+    return here ? row : NULL;
+}
+
 void tally_book(struct tally *t, uint8_t bucket, int64_t event_us, int64_t arrival_us, int64_t clock_us,
                 int64_t skew_us)
 {
-    tally_add(t, TALLY_EVENT, tally_minute(event_us, clock_us, skew_us), bucket, 1);
-    tally_add(t, TALLY_ARRIVAL, tally_minute(arrival_us, clock_us, skew_us), bucket, 1);
+    struct tally_row *event = row_again(t, TALLY_EVENT, bucket, event_us, clock_us, skew_us);
+    if (event) {
+        event->count++;
+    } else {
+        tally_add(t, TALLY_EVENT, tally_minute(event_us, clock_us, skew_us), bucket, 1);
+    }
+    struct tally_row *arrival = row_again(t, TALLY_ARRIVAL, bucket, arrival_us, clock_us, skew_us);
+    if (arrival) {
+        arrival->count++;
+    } else {
+        tally_add(t, TALLY_ARRIVAL, tally_minute(arrival_us, clock_us, skew_us), bucket, 1);
+    }
 }
 
 int64_t tally_first_minute(int64_t clock_us)
