@@ -187,6 +187,15 @@ static void load_files(struct loader *l)
 /* ---- secrets */
 
 /* Tokens end at the line's end; editors put one there. */
+static void token_problem(struct loader *l, struct err *err)
+{
+    const char *place = config_origin(l->config, "serve.token_file");
+    if (place) {
+        err_prefix(err, "%s", place);
+    }
+    loader_problem(l, err);
+}
+
 static void load_token(struct loader *l, const char *path, bool check_mode)
 {
     AUTO(buf) struct buf text = {0};
@@ -194,7 +203,7 @@ static void load_token(struct loader *l, const char *path, bool check_mode)
     struct err err = {0};
     if (config_read_file(path, 4096, &text, &missing, &is_private, &err)) {
         err_prefix(&err, "serve.token_file");
-        loader_problem(l, &err);
+        token_problem(l, &err);
         return;
     }
     struct str token = str_trim(buf_str(&text));
@@ -209,7 +218,7 @@ static void load_token(struct loader *l, const char *path, bool check_mode)
         l->config->serve.token = str_dup(token);
         return;
     }
-    loader_problem(l, &err);
+    token_problem(l, &err);
 }
 
 static void load_secrets(struct loader *l)

@@ -123,6 +123,7 @@ static enum err_class place_aggregation(const struct config *c, const char *name
 {
     const struct definition *d = config_definition((struct config *)(uintptr_t)c, str_of(name));
     const char *place = d ? config_definition_place(c, d) : NULL;
+    place = place ? place : config_origin(c, "journal.retention_age"); /* built in: what is around it does not fit */
     err->code = EXIT_CONFIG;
     err_prefix(err, "aggregation \"%s\"", name);
     return place ? err_prefix(err, "%s", place) : err->cls;
@@ -270,8 +271,8 @@ static enum err_class check_tests(const struct config *c, struct err *err)
         const struct config_test *test = &c->tests[i];
         if (!has_aggregation(c, test->aggregation)) {
             return err_set(err, ERR_REJECT, EXIT_CONFIG,
-                           "%s:%zu: test \"%s\" is of \"%s\", but there is no such aggregation", test->file, test->line,
-                           test->name, test->aggregation);
+                           "%s:%zu:%zu: test \"%s\" is of \"%s\", but there is no such aggregation", test->file,
+                           test->line, test->column, test->name, test->aggregation);
         }
     }
     return ERR_NONE;

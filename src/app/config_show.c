@@ -177,6 +177,10 @@ static void show_one(const struct visit *v, void *ctx)
     if (v->row->secret && !v->origin) {
         return; /* not set, or from its file: the row of the file says all */
     }
+    if (v->in_aggregation && strcmp(last_part(v->key), "lateness") == 0 &&
+        ((const struct definition *)v->base)->late == LATE_DROP) {
+        return; /* has no meaning then, and would be refused (config_check.c) */
+    }
     show_heading(s, v);
     buf_addf(s->out, "%s%s%s: ",
              v->in_aggregation ? "    "

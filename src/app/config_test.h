@@ -69,7 +69,7 @@ struct test_step {
 
 struct config_test {
     const char *name, *aggregation, *file;
-    size_t line;
+    size_t line, column;
     const struct test_step *steps;
     size_t step_count;
 };

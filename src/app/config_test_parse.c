@@ -402,7 +402,8 @@ static bool bind_test(struct loader *l, const struct node *map, struct config_te
         loader_refuse(l, map, "a test is a mapping with name, aggregation and steps, not %s", node_kind_name(map));
         return false;
     }
-    *test = (struct config_test){.line = map->line, .file = arena_dup(arena_of(l), str_of(l->file)).ptr};
+    *test = (struct config_test){
+        .line = map->line, .column = map->column, .file = arena_dup(arena_of(l), str_of(l->file)).ptr};
     for (const struct node *key = map->first; key; key = key->next->next) {
         if (!bind_test_key(l, key, test)) {
             return false;

@@ -229,14 +229,14 @@ static void contradictions(void **state)
         {"serve: {listen: \"0.0.0.0:8787\"}\n", "1:17", "which other machines can reach, and there is no token"},
         {"serve: {listen: \"[::]:8787\"}\n", "1:17", "set \"serve.token_file\", or listen on 127.0.0.1"},
         {"serve: {listen: \"192.168.1.5:80\"}\n", "1:17", "which other machines can reach"},
-        {"serve: {token_file: /nonexistent/token}\n", NULL, "serve.token_file: cannot read \"/nonexistent/token\""},
-        {"serve: {token_file: /}\n", NULL, "\"/\" is a directory, not a file"},
+        {"serve: {token_file: /nonexistent/token}\n", "1:21", "serve.token_file: cannot read \"/nonexistent/token\""},
+        {"serve: {token_file: /}\n", "1:21", "\"/\" is a directory, not a file"},
         {"aggregations:\n  bots: {late: drop, lateness: 5m}\n", "2:16",
          "aggregation \"bots\": \"lateness\" has no meaning with \"late: drop\""},
         {"aggregations:\n  bots: {size: 4d}\n", "2:16", "aggregation \"bots\": "}, /* R10 */
         {"aggregations:\n  bots: {delay: 4d}\n", "2:17", "aggregation \"bots\": "},
         {"aggregations:\n  bots: {lateness: 4d}\n", "2:20", "aggregation \"bots\": "},
-        {"journal: {retention_age: 30m}\n", NULL, "aggregation \"user_edit_counts\": "},
+        {"journal: {retention_age: 30m}\n", "1:26", "aggregation \"user_edit_counts\": "},
         {"aggregations:\n  bots: {slide: 2m}\n", "2:17", "aggregation \"bots\": "},
         {"aggregations:\n  bots: {size: 1d, slide: 1s}\n", "2:16", "aggregation \"bots\": "},
         {"aggregations:\n  bots: {measures: [median(length.new)]}\n", "2:20", "aggregation \"bots\": "},
@@ -292,8 +292,8 @@ static void bad_tests(void **state)
         {TEST_HEAD "      - at: 12:00\n      - ledger: {cuonted: 1}\n", "6:18",
          "no bucket \"cuonted\"; did you mean \"counted\""},
         {TEST_HEAD "      - at: 12:00\n      - ledger: {counted: many}\n", "6:27", "a count is wanted here"},
-        {"tests:\n  - name: n\n    aggregation: nobody\n    steps: [at: 12:00]\n", NULL,
-         "test.yaml:2: test \"n\" is of \"nobody\", but there is no such aggregation"},
+        {"tests:\n  - name: n\n    aggregation: nobody\n    steps: [at: 12:00]\n", "2:5",
+         "test \"n\" is of \"nobody\", but there is no such aggregation"},
     };
     CHECK_ALL(list);
 }
