@@ -59,7 +59,8 @@ enum err_class admission_new(const struct source_options *options, struct admiss
             return ERR_REJECT;
         }
     }
-    a->own_values = a->values = xcalloc(field_set_count(a->fields), sizeof *a->values);
+    a->own_values = xcalloc(field_set_count(a->fields), sizeof *a->own_values);
+    a->values = options->shared_fields ? NULL : a->own_values; /* shared ones go with the batch, and outlive this */
     for (size_t i = 0; i < options->topic_count; i++) {
         if (position_topic(&a->position, options->topics[i]) != i) {
             admission_free(a);

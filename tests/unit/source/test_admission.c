@@ -167,6 +167,30 @@ static void values_go_with_the_batch(void **state)
     field_set_free(wanted);
 }
 
+/* A source ends, and is freed, while the task still works on its batches; also on the first record of the first one. */
+static void values_outlive_the_source(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct field_set *wanted = field_set_new();
+    int title = field_set_add(wanted, STR("meta.uri"), NULL);
+    fixture_init(&f);
+    f.options.shared_fields = wanted;
+    restart(&f);
+    assert_int_equal(
+        offer_text(&f, STR("{\"meta\":{\"uri\":\"first\",\"dt\":\"2026-06-01T00:00:00Z\",\"id\":\"a\"}}"), true),
+        OUTCOME_JOURNALLED);
+    const struct batch *b = admission_batch(f.a);
+    const struct value *values = b->values[0];
+    struct arena taken = *b->memory;
+    *b->memory = (struct arena){0};
+    fixture_fini(&f);
+    assert_int_equal(values[title].kind, VALUE_STRING);
+    assert_true(str_eqz(values[title].raw, "first"));
+    arena_fini(&taken);
+    field_set_free(wanted);
+}
+
 static void R3_known_again_after_a_restart(void **state)
 {
     (void)state;
@@ -555,6 +579,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(R3_position_travels_with_its_records),
         cmocka_unit_test(values_go_with_the_batch),
+        cmocka_unit_test(values_outlive_the_source),
         cmocka_unit_test(R3_known_again_after_a_restart),
         cmocka_unit_test(R3_older_than_the_table_before_the_last_came_again),
         cmocka_unit_test(R3_not_continuous_twice_then_a_gap),
