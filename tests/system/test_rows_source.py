@@ -18,6 +18,7 @@ import time
 import unittest
 
 import wikitally
+from test_cli import forget_sums
 from wikitally import oracle
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'fake'))
@@ -123,7 +124,7 @@ class HostileRun(Watched):
         self.assertRegex(log, plan.says)
         tried = len(re.findall('next try in', log))
         self.assertGreaterEqual(tried, 2, log)
-        self.assertLessEqual(max(len(server.requests) - 1, tried), self.TRIES_MAX)
+        self.assertLessEqual(max(len(server.requests), tried) - 1, self.TRIES_MAX)
         self.assertEqual(summed(values, 'wikitally_source_events_total', 'result="journalled"'), 0)
 
     def recovers(self, plan, server, options):
@@ -444,6 +445,7 @@ class Poison(Watched):
         with contextlib.closing(sqlite3.connect(self.directory / 'journal.db')) as db, db:
             db.executemany('update dead_letters set bytes = ? where bytes = ?',
                            [(json.dumps(event).encode(), data) for _, data, event in mended])
+            forget_sums(db)
         for _ in range(2):                              # the second finds nothing to do
             self.wikitally('deadletters', 'retry', '--data-dir', self.directory, code=(0, 1))
         self.assertEqual(self.journal_ids() - before, collections.Counter(event['meta']['id'] for _, _, event in mended))

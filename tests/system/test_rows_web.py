@@ -80,6 +80,8 @@ class Web(wikitally.Case):
         except subprocess.TimeoutExpired:
             cls.process.kill()
         os.close(cls.writer)
+        if not cls.before and cls.process.returncode != 0:      # a sanitizer's report among them
+            raise AssertionError(cls.process.log.read_text(errors='replace')[-3000:])
 
     def alive(self):
         self.assertIsNone(self.process.poll(), self.process.log.read_text(errors='replace')[-2000:])
