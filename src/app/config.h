@@ -21,13 +21,14 @@
 
 enum journal_kind { JOURNAL_KIND_SQLITE };
 enum on_full { ON_FULL_WAIT, ON_FULL_RELEASE };
+enum sandbox_wanted { SANDBOX_AUTO, SANDBOX_OFF, SANDBOX_REQUIRE };
 enum log_format { LOG_TEXT, LOG_JSON };
 
 struct config_test; /* config_test.h */
 struct config_private;
 
 /* Owned by config_load and config_fini; immutable in between, so any thread may read it. Texts are never NULL unless
- * said so. Enumerations are int64_t because option.h stores them so. */
+ * said so. Enumerations are int64_t because option.h stores them so. Only config_adopt changes it in between. */
 struct config {
     char *data_dir; /* "": by source and XDG_STATE_HOME */
     struct {
@@ -60,6 +61,10 @@ struct config {
         char *web_dir; /* NULL: the page that is compiled in */
         int64_t max_clients;
     } serve;
+    struct {
+        int64_t sandbox; /* enum sandbox_wanted */
+        bool core_dumps;
+    } security;
     struct {
         int64_t level;  /* enum diag_level */
         int64_t format; /* enum log_format */
@@ -104,6 +109,21 @@ void config_show_json(const struct config *c, struct buf *out);          /* one 
 enum err_class config_explain(const struct config *c, struct str key, struct buf *out, struct err *err);
 /* Only the keys whose value is not the default: "key: value  # origin", one a line. */
 void config_diff(const struct config *c, struct buf *out);
+
+/* ---- a reload: the running configuration against one that was read anew */
+
+struct config_change {
+    const char *key;     /* "source.overlap", "aggregations.bots.size"; "aggregations.bots" for a whole one */
+    struct str from, to; /* as config_show has them, secrets masked; "" for what is not there */
+    bool live;           /* config_adopt takes it over; else it needs a restart */
+};
+/* Calls `each` with every difference, in the order of the tables. */
+void config_compare(const struct config *running, const struct config *next,
+                    void (*each)(const struct config_change *change, void *ctx), void *ctx);
+/* Takes the live values of `next` into `running`, if they go together with those that stay (config_check); else nothing
+ * is changed. Of the thread that loaded it; config_show_json may be called by others meanwhile. */
+enum err_class config_adopt(struct config *running, const struct config *next, struct err *err);
+
 void config_init_text(
     struct buf *out); /* a file with every key at its default, all commented out, each with its meaning */
 void config_schema(struct buf *out); /* JSON Schema (2020-12) of the file, for editors */

@@ -35,15 +35,18 @@ void loader_refuse(struct loader *l, const struct node *n, const char *format, .
 
 /* ---- origins */
 
-static void origin_set(struct config *c, const char *key, const char *place)
+void config_origin_set(struct config *c, const char *key, const char *place)
 {
     struct config_private *p = c->p;
     for (size_t i = 0; i < p->origin_count; i++) {
         if (strcmp(p->origins[i].key, key) == 0) {
             free(p->origins[i].place);
-            p->origins[i].place = str_dup(str_of(place));
+            p->origins[i].place = place ? str_dup(str_of(place)) : NULL;
             return;
         }
+    }
+    if (!place) {
+        return;
     }
     p->origins = xrealloc(p->origins, (p->origin_count + 1) * sizeof *p->origins);
     p->origins[p->origin_count++] = (struct origin){str_dup(str_of(key)), str_dup(str_of(place))};
@@ -241,7 +244,7 @@ static void value_set(struct loader *l, const struct target *t, struct str text,
         err_prefix(&err, "%s", place);
         loader_problem(l, &err);
     } else if (!l->is_default) {
-        origin_set(l->config, t->key, place);
+        config_origin_set(l->config, t->key, place);
     }
 }
 
@@ -296,7 +299,7 @@ static void bind_list(struct loader *l, const struct target *t, const struct nod
     if (!l->is_default) {
         char place[4200];
         node_place(l, n, place, sizeof place);
-        origin_set(l->config, t->key, place);
+        config_origin_set(l->config, t->key, place);
     }
 }
 

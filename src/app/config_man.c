@@ -52,6 +52,7 @@ static void add_option(struct buf *out, const struct option *o, const char *pref
     }
     buf_addz(out, ". Default: ");
     add_escaped(out, o->initial && *o->initial ? o->initial : "none");
+    buf_addz(out, o->live ? ". A reload takes it over" : "");
     buf_addz(out, o->secret ? ". Never shown, never taken from the command line.\n\n" : ".\n\n");
 }
 
@@ -67,7 +68,10 @@ void config_man(struct buf *out)
              "WIKITALLY\\_SOURCE\\_OVERLAP, and *--set source.overlap=30s* on the command line. A later layer wins: "
              "defaults, "
              "/etc/wikitally/wikitally.yaml, the user's file, conf.d, environment, command line. ${NAME} and "
-             "${NAME:-default} in a value are replaced from the environment.\n\n# KEYS\n\n");
+             "${NAME:-default} in a value are replaced from the environment.\n\nSIGHUP makes a running program read "
+             "all of it "
+             "again: see *SIGNALS* in *wikitally*(1). What a reload takes over says so below; all else is taken up by "
+             "the next start.\n\n# KEYS\n\n");
     for (size_t i = 0; i < count; i++) {
         add_option(out, &options[i], "");
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * config_private.h - what the files of the configuration share: config.c (layers), config_bind.c (values), config_env.c
- * (variables), config_table.c (rows), config_check.c, config_show.c, config_test_parse.c.
+ * (variables), config_table.c (rows), config_change.c (a reload), config_check.c, config_show.c, config_test_parse.c.
  */
 #ifndef WIKITALLY_APP_CONFIG_PRIVATE_H
 #define WIKITALLY_APP_CONFIG_PRIVATE_H
@@ -37,7 +37,7 @@ struct definition { /* one aggregation, enabled or not */
 
 struct origin { /* of a value that is not the default */
     char *key;
-    char *place; /* "FILE:LINE:COLUMN", "environment WIKITALLY_X", "--set" */
+    char *place; /* "FILE:LINE:COLUMN", "environment WIKITALLY_X", "--set"; NULL: the default again */
 };
 
 struct config_private {
@@ -49,6 +49,10 @@ struct config_private {
 };
 
 const char *config_origin(const struct config *c, const char *key); /* NULL: the default */
+void config_origin_set(struct config *c, const char *key, const char *place);
+/* Held while config_adopt changes values and while another thread shows them. */
+void config_lock(void);
+void config_unlock(void);
 /* Where an aggregation was declared or changed first, for messages. */
 const char *config_definition_place(const struct config *c, const struct definition *d);
 struct definition *config_definition(struct config *c, struct str name); /* NULL: there is none of that name */

@@ -263,7 +263,9 @@ void config_show_json(const struct config *c, struct buf *out)
 {
     struct json j = {.out = out};
     buf_addz(out, "{\"schema_version\":1,\"values\":{");
+    config_lock(); /* the server's threads ask while a reload may be under way */
     visit_all(c, json_one, &j);
+    config_unlock();
     buf_addz(out, "}}");
 }
 
@@ -342,6 +344,7 @@ static void explain_key(struct explain *e, const struct visit *v)
     buf_addc(e->out, '\n');
     explain_range(e->out, v->row);
     explain_variable(e->out, v->key);
+    buf_addf(e->out, "change:      %s\n", v->row->live ? "a reload (SIGHUP) takes it over" : "at the next start");
 }
 
 static void explain_one(const struct visit *v, void *ctx)

@@ -11,6 +11,13 @@
         .min = (min_), .max = (max_), .choices = (choices_), .help = (help_)                                           \
     }
 
+/* The same, taken over by a reload (app/reload.h): a number that its owner can be told while it runs. */
+#define LIVE(key_, type_, member_, initial_, min_, max_, choices_, help_)                                              \
+    {                                                                                                                  \
+        .key = (key_), .type = (type_), .offset = offsetof(struct config, member_), .initial = (initial_),             \
+        .min = (min_), .max = (max_), .choices = (choices_), .help = (help_), .live = true                             \
+    }
+
 static const struct option options[] = {
     KEY("data_dir", OPTION_PATH, data_dir, NULL, NULL, "4000", NULL,
         "Where journal.db and results.db are kept. Empty: $XDG_STATE_HOME/wikitally, for a service "
@@ -48,16 +55,16 @@ static const struct option options[] = {
         "Only changes that match are kept in the journal, for example: wiki:enwiki namespace:0. Empty: all."),
 
     KEY("journal.kind", OPTION_ENUM, journal.kind, "sqlite", NULL, NULL, "sqlite", "What keeps the journal."),
-    KEY("journal.retention_age", OPTION_DURATION, journal.retention_age_us, "7d", "10m", "3660d", NULL,
-        "Records older than that (by arrival) may go, once every task is done with them."),
-    KEY("journal.retention_bytes", OPTION_SIZE, journal.retention_bytes, "20GiB", "1MiB", "1048576TiB", NULL,
-        "Beyond so many bytes the oldest records may go, once every task is done with them."),
+    LIVE("journal.retention_age", OPTION_DURATION, journal.retention_age_us, "7d", "10m", "3660d", NULL,
+         "Records older than that (by arrival) may go, once every task is done with them."),
+    LIVE("journal.retention_bytes", OPTION_SIZE, journal.retention_bytes, "20GiB", "1MiB", "1048576TiB", NULL,
+         "Beyond so many bytes the oldest records may go, once every task is done with them."),
     KEY("journal.max_bytes", OPTION_SIZE, journal.max_bytes, "0", "0", "1048576TiB", NULL,
         "Hard limit of the journal's file; 0: the disk. See on_full."),
-    KEY("journal.on_full", OPTION_ENUM, journal.on_full, "wait", NULL, NULL, "wait|release",
-        "At the hard limit: wait pauses the source and raises an alarm; release drops the oldest records although a "
-        "task "
-        "still needs them (its ledger shows them as gap)."),
+    LIVE("journal.on_full", OPTION_ENUM, journal.on_full, "wait", NULL, NULL, "wait|release",
+         "At the hard limit: wait pauses the source and raises an alarm; release drops the oldest records although a "
+         "task "
+         "still needs them (its ledger shows them as gap)."),
     KEY("journal.commit_every", OPTION_DURATION, journal.commit_every_us, "200ms", "1ms", "1m", NULL,
         "Records are made durable at least that often."),
     KEY("journal.commit_bytes", OPTION_SIZE, journal.commit_bytes, "1MiB", "1KiB", "64MiB", NULL,
@@ -65,8 +72,8 @@ static const struct option options[] = {
     KEY("journal.partitions", OPTION_INT, journal.partitions, "1", "1", "64", NULL,
         "Partitions of the journal. They can be added later, never taken away."),
 
-    KEY("task.commit_every", OPTION_DURATION, task.commit_every_us, "1s", "10ms", "5m", NULL,
-        "How often changed rows are written. Results do not depend on it."),
+    LIVE("task.commit_every", OPTION_DURATION, task.commit_every_us, "1s", "10ms", "5m", NULL,
+         "How often changed rows are written. Results do not depend on it."),
     KEY("task.max_pending_rows", OPTION_INT, task.max_pending_rows, "40000", "1000", "10000000", NULL,
         "Nothing more is read while so many changed rows wait to be written."),
     KEY("task.max_keys_total", OPTION_INT, task.max_keys_total, "2000000", "1000", "100000000", NULL,
@@ -88,11 +95,18 @@ static const struct option options[] = {
      .secret = true},
     KEY("serve.web_dir", OPTION_PATH, serve.web_dir, NULL, NULL, "4000", NULL,
         "For development: serve the page from this directory instead of the one compiled in."),
-    KEY("serve.max_clients", OPTION_INT, serve.max_clients, "200", "1", "100000", NULL, "Live clients at once."),
+    LIVE("serve.max_clients", OPTION_INT, serve.max_clients, "200", "1", "100000", NULL, "Live clients at once."),
 
-    KEY("log.level", OPTION_ENUM, log.level, "info", NULL, NULL, "error|warn|info|debug",
-        "What the program says of itself."),
-    KEY("log.format", OPTION_ENUM, log.format, "text", NULL, NULL, "text|json", "How it says it."),
+    KEY("security.sandbox", OPTION_ENUM, security.sandbox, "auto", NULL, NULL, "auto|off|require",
+        "Whether run takes from itself what it does not need: files but its own (Landlock), system calls but its own "
+        "(seccomp). auto: as far as the kernel can, and says how far; require: does not start with less than both; "
+        "off: not."),
+    KEY("security.core_dumps", OPTION_BOOL, security.core_dumps, "false", NULL, NULL, NULL,
+        "Whether a crash may leave a core file. It would hold the token and whatever else is in memory."),
+
+    LIVE("log.level", OPTION_ENUM, log.level, "info", NULL, NULL, "error|warn|info|debug",
+         "What the program says of itself."),
+    LIVE("log.format", OPTION_ENUM, log.format, "text", NULL, NULL, "text|json", "How it says it."),
 };
 
 #define ROW(key_, type_, member_, initial_, min_, max_, choices_, help_)                                               \
@@ -141,9 +155,13 @@ const struct option *config_aggregation_options(size_t *ret_count)
 }
 
 const struct section config_sections[] = {
-    {"source", "Where changes come from."},          {"ingest", "What of them is kept."},
-    {"journal", "The durable record of what came."}, {"task", "Computing and writing results."},
-    {"serve", "The dashboard and the API."},         {"log", "What the program says of itself, on standard error."},
+    {"source", "Where changes come from."},
+    {"ingest", "What of them is kept."},
+    {"journal", "The durable record of what came."},
+    {"task", "Computing and writing results."},
+    {"serve", "The dashboard and the API."},
+    {"security", "What the program may do on this machine."},
+    {"log", "What the program says of itself, on standard error."},
 };
 
 size_t config_section_count(void)

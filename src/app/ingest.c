@@ -21,9 +21,11 @@ struct ingest {
     struct journal_reader *reader;
     int64_t *ends; /* next offset per partition */
     int64_t newest_arrival_us;
-    int64_t retained_mono_us; /* when retention ran last */
-    bool full;                /* said so already */
-    atomic_llong journalled;  /* records appended so far */
+    int64_t retained_mono_us;                          /* when retention ran last */
+    _Atomic int64_t retention_age_us, retention_bytes; /* of the options, until ingest_retune */
+    atomic_bool release_when_full;
+    bool full;               /* said so already */
+    atomic_llong journalled; /* records appended so far */
 };
 
 static void say_problem(struct status *s, void *text)
@@ -74,8 +76,8 @@ static enum err_class retain(struct ingest *i, bool hard, int64_t *ret_removed, 
         i->options.keep(i->options.keep_ctx, keep, partitions);
     if (keep_tail(i, keep, partitions, err))
         return err->cls;
-    struct journal_retention r = {i->options.retention_age_us, i->options.retention_bytes, i->newest_arrival_us, keep,
-                                  hard};
+    struct journal_retention r = {atomic_load(&i->retention_age_us), atomic_load(&i->retention_bytes),
+                                  i->newest_arrival_us, keep, hard};
     *ret_removed = 0;
     enum err_class cls = journal_retain(i->options.journal, &r, ret_removed, err);
     if (!cls && *ret_removed > 0)
@@ -104,7 +106,7 @@ static bool make_room(struct ingest *i, struct err *err)
     }
     struct err ignored = {0};
     int64_t removed = 0; /* none, though told to release: the batch alone is larger than the journal may be */
-    bool room = retain(i, i->options.release_when_full, &removed, &ignored) == ERR_NONE && removed > 0;
+    bool room = retain(i, atomic_load(&i->release_when_full), &removed, &ignored) == ERR_NONE && removed > 0;
     for (int n = 0; !room && n < 10; n++) {
         if (atomic_load(i->options.stopping))
             return false;
@@ -213,6 +215,7 @@ enum err_class ingest_new(const struct ingest_options *options, struct ingest **
     i->options = *options;
     i->ends = xcalloc(PARTITION_MAX, sizeof *i->ends);
     i->newest_arrival_us = TIME_NONE;
+    ingest_retune(i, options->retention_age_us, options->retention_bytes, options->release_when_full);
     i->retained_mono_us = clock_mono(options->clock);
     enum err_class cls = journal_reader_new(options->journal, &i->reader, err);
     if (cls) {
@@ -235,6 +238,13 @@ void ingest_free(struct ingest *i)
 struct source_output *ingest_output(struct ingest *i)
 {
     return &i->output;
+}
+
+void ingest_retune(struct ingest *i, int64_t retention_age_us, int64_t retention_bytes, bool release_when_full)
+{
+    atomic_store(&i->retention_age_us, retention_age_us);
+    atomic_store(&i->retention_bytes, retention_bytes);
+    atomic_store(&i->release_when_full, release_when_full);
 }
 
 int64_t ingest_journalled(const struct ingest *i)

@@ -29,6 +29,8 @@ struct ingest;
 enum err_class ingest_new(const struct ingest_options *options, struct ingest **ret_ingest, struct err *err);
 void ingest_free(struct ingest *i);
 struct source_output *ingest_output(struct ingest *i);
+/* Other values for those of the options from the next look on; any thread. */
+void ingest_retune(struct ingest *i, int64_t retention_age_us, int64_t retention_bytes, bool release_when_full);
 int64_t ingest_journalled(const struct ingest *i); /* records appended since ingest_new; any thread */
 
 #endif

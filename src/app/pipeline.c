@@ -252,6 +252,16 @@ const char *pipeline_address(struct pipeline *p)
     return p->serve ? serve_address(p->serve) : NULL;
 }
 
+void pipeline_retune(struct pipeline *p)
+{
+    const struct config *c = p->options.config;
+    ingest_retune(p->ingest, c->journal.retention_age_us, c->journal.retention_bytes,
+                  c->journal.on_full == ON_FULL_RELEASE);
+    task_thread_retune(p->task, c->task.commit_every_us);
+    if (p->serve)
+        serve_retune(p->serve, (size_t)c->serve.max_clients);
+}
+
 enum err_class pipeline_stop(struct pipeline *p, int64_t deadline_us, struct err *err)
 {
     enum err_class cls = ERR_NONE;

@@ -31,6 +31,9 @@ enum pipeline_state pipeline_poll(struct pipeline *p, struct err *ret_err);
 int64_t pipeline_received(struct pipeline *p);    /* records journalled since the start */
 const char *pipeline_address(struct pipeline *p); /* of the server, or NULL */
 
+/* After a reload: tells those that run what has changed in the configuration that they were started with. */
+void pipeline_retune(struct pipeline *p);
+
 /* Stops the source, lets the task finish what the journal holds until deadline_us (monotonic) and frees all. ERR_NONE:
  * all of it is committed. */
 enum err_class pipeline_stop(struct pipeline *p, int64_t deadline_us, struct err *err);

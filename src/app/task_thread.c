@@ -22,7 +22,7 @@ struct task_thread {
     struct journal_reader *reader;
     struct sink *sink;
     struct clock *clock;
-    int64_t commit_every_us;
+    _Atomic int64_t commit_every_us;
     const char *name;
     pthread_t thread;
     bool started;
@@ -156,6 +156,11 @@ bool task_thread_ended(struct task_thread *t, struct err *ret_err)
 const struct field_set *task_thread_fields(const struct task_thread *t)
 {
     return task_fields(t->task);
+}
+
+void task_thread_retune(struct task_thread *t, int64_t commit_every_us)
+{
+    atomic_store(&t->commit_every_us, commit_every_us);
 }
 
 void task_thread_keep(void *thread, int64_t *ret_keep, uint32_t partitions)

@@ -21,6 +21,7 @@ void task_thread_stop(struct task_thread *t);  /* end now: commit what was read,
 bool task_thread_ended(struct task_thread *t,
                        struct err *ret_err); /* true once over; ret_err: why, cls ERR_NONE if asked to */
 const struct field_set *task_thread_fields(const struct task_thread *t); /* task_fields; any thread */
+void task_thread_retune(struct task_thread *t, int64_t commit_every_us); /* another trigger from now on; any thread */
 void task_thread_keep(void *thread, int64_t *ret_keep, uint32_t partitions);
 void task_thread_free(struct task_thread *t); /* stops, joins, frees; NULL is fine */
 

@@ -23,7 +23,7 @@ struct diag_site { /* one per call site, static; do not touch */
     const char *room;
 };
 
-void diag_setup(enum diag_level level, bool json, int fd); /* before threads start; defaults: INFO, text, 2 */
+void diag_setup(enum diag_level level, bool json, int fd); /* at any time; defaults: INFO, text, 2 */
 void diag_flush(void); /* says now what was suppressed and not said yet: at the end of the program */
 bool diag_enabled(enum diag_level level);
 void diag_print(struct diag_site *site, enum diag_level level, const char *room, const char *format, ...)

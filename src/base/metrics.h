@@ -37,6 +37,7 @@ struct status {
     int64_t watermark_us;      /* least watermark of all tasks, TIME_NONE */
     int64_t reconnects;
     char problem[256];        /* what is wrong now, in a sentence, or "" */
+    char configuration[256];  /* why the file and what is in force are not the same since the last reload, or "" */
     int64_t retry_at_mono_us; /* when the source tries again, TIME_NONE */
 };
 void status_read(struct status *ret);

@@ -31,6 +31,7 @@ struct option {
     const char *choices;   /* ENUM: "a|b|c" */
     const char *help;      /* one sentence or two, capital letter, full stop */
     bool secret;           /* masked wherever it is shown; refused on the command line */
+    bool live;             /* a reload (SIGHUP) takes it over; else it needs a restart */
 };
 
 struct string_list {

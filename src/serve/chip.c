@@ -189,5 +189,7 @@ void chip_write(const struct chip *c, const struct chip_input *in, struct buf *j
         buf_addf(json, "\"%lld\"", (long long)(lag / US_PER_MS));
     buf_addf(json, ",\"reconnects\":\"%lld\",\"problem\":", (long long)in->status.reconnects);
     buf_add_json_html(json, str_of(in->status.problem));
+    buf_addz(json, ",\"configuration\":");
+    buf_add_json_html(json, str_of(in->status.configuration));
     buf_addc(json, '}');
 }

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,6 +22,22 @@ static enum err_class parse_unix(struct str path, struct listen_address *a, stru
     a->at.local.sun_family = AF_UNIX;
     memcpy(a->at.local.sun_path, path.ptr, path.len);
     a->size = (socklen_t)sizeof(a->at.local);
+    return ERR_NONE;
+}
+
+/* Not what it is bound to, which the kernel knows, but that it listens: anything else would be found out too late. */
+static enum err_class parse_fd(const char *text, struct listen_address *a, struct err *err)
+{
+    int64_t fd = -1;
+    int listens = 0;
+    socklen_t size = sizeof(listens);
+    a->size = (socklen_t)sizeof(a->at);
+    if (!str_to_int64(str_of(text), &fd) || fd < 0 || fd > INT32_MAX ||
+        getsockopt((int)fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) || !listens ||
+        getsockname((int)fd, &a->at.any, &a->size))
+        return err_set(err, ERR_REJECT, EXIT_CONFIG, "listen 'fd:%s': that is no socket that listens", text);
+    a->is_open = true;
+    a->fd = (int)fd;
     return ERR_NONE;
 }
 
@@ -57,6 +74,12 @@ enum err_class listen_parse(const char *text, struct listen_address *ret_address
     memset(&a, 0, sizeof(a));
     if (str_starts(s, STR("unix:"))) {
         enum err_class c = parse_unix(str_n(s.ptr + 5, s.len - 5), &a, err);
+        if (c == ERR_NONE)
+            *ret_address = a;
+        return c;
+    }
+    if (str_starts(s, STR("fd:"))) {
+        enum err_class c = parse_fd(text + 3, &a, err);
         if (c == ERR_NONE)
             *ret_address = a;
         return c;
@@ -120,6 +143,11 @@ static enum err_class bind_and_listen(int fd, struct listen_address *a)
 enum err_class listen_open(struct listen_address *address, int *ret_fd, struct err *err)
 {
     char text[160];
+    if (address->is_open) {
+        (void)fcntl(address->fd, F_SETFL, fcntl(address->fd, F_GETFL) | O_NONBLOCK);
+        *ret_fd = address->fd;
+        return ERR_NONE;
+    }
     listen_format(address, text, sizeof(text));
     remove_stale(address);
     int fd = socket(address->at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

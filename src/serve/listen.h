@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * listen.h - from "127.0.0.1:8787", "[::1]:0", "unix:/path" to a listening socket. No names are looked up: an address
- * is a literal, or "localhost" (127.0.0.1).
+ * listen.h - from "127.0.0.1:8787", "[::1]:0", "unix:/path" to a listening socket; "fd:3" is one already. No names are
+ * looked up: an address is a literal, or "localhost" (127.0.0.1).
  */
 #ifndef WIKITALLY_SERVE_LISTEN_H
 #define WIKITALLY_SERVE_LISTEN_H
@@ -21,6 +21,8 @@ struct listen_address {
         struct sockaddr_un local;
     } at;
     socklen_t size;
+    bool is_open; /* "fd:N" */
+    int fd;
 };
 
 /* Refuses with EXIT_CONFIG and a sentence that names the text. */

@@ -22,6 +22,13 @@ struct serve {
     struct listen_address address;
 };
 
+enum err_class serve_bind(const char *listen, int *ret_fd, struct err *err)
+{
+    struct listen_address address;
+    enum err_class c = listen_parse(listen, &address, err);
+    return c ? c : listen_open(&address, ret_fd, err);
+}
+
 static void every_second(void *ctx)
 {
     struct room *room = ctx;
@@ -114,6 +121,11 @@ enum err_class serve_start(const struct serve_options *options, struct serve **r
 const char *serve_address(const struct serve *s)
 {
     return s->room.address;
+}
+
+void serve_retune(struct serve *s, size_t max_clients)
+{
+    stream_hub_limit(s->room.hub, max_clients ? max_clients : MAX_CLIENTS);
 }
 
 void serve_stop(struct serve *s)

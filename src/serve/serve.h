@@ -12,7 +12,8 @@
 
 struct journal;
 struct serve_options {
-    const char *listen;       /* "127.0.0.1:8787", "[::1]:8787", "unix:/path"; port 0: the kernel's choice */
+    const char *listen;       /* "127.0.0.1:8787", "[::1]:8787", "unix:/path"; port 0: the kernel's choice; "fd:3": a
+                               * socket that listens already, taken */
     const char *const *hosts; /* names accepted in Host besides localhost and the listen address (D4) */
     size_t host_count;
     const char *token; /* needed from other addresses than loopback; NULL: other addresses are refused to listen on */
@@ -27,8 +28,11 @@ struct serve_options {
     struct clock *clock;
 };
 struct serve;
+/* Binds ahead of serve_start, for a program that gives up rights in between: pass "fd:N" of it as `listen`. */
+enum err_class serve_bind(const char *listen, int *ret_fd, struct err *err);
 enum err_class serve_start(const struct serve_options *options, struct serve **ret_serve, struct err *err);
-const char *serve_address(const struct serve *s); /* "http://127.0.0.1:8787" */
-void serve_stop(struct serve *s);                 /* closes all connections, ends its threads, frees */
+const char *serve_address(const struct serve *s);       /* "http://127.0.0.1:8787" */
+void serve_retune(struct serve *s, size_t max_clients); /* for those who come from now on; any thread */
+void serve_stop(struct serve *s);                       /* closes all connections, ends its threads, frees */
 
 #endif

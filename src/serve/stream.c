@@ -53,6 +53,13 @@ struct stream_hub *stream_hub_new(struct frames *frames, size_t max_clients, siz
     return hub;
 }
 
+void stream_hub_limit(struct stream_hub *hub, size_t max_clients)
+{
+    pthread_mutex_lock(&hub->lock);
+    hub->max_clients = max_clients;
+    pthread_mutex_unlock(&hub->lock);
+}
+
 void stream_hub_free(struct stream_hub *hub)
 {
     if (!hub)

@@ -23,7 +23,8 @@ struct stream_hub;
 struct stream_client;
 
 struct stream_hub *stream_hub_new(struct frames *frames, size_t max_clients, size_t max_per_peer, struct clock *clock);
-void stream_hub_free(struct stream_hub *hub); /* no client may be left */
+void stream_hub_limit(struct stream_hub *hub, size_t max_clients); /* for those who come from now on; any thread */
+void stream_hub_free(struct stream_hub *hub);                      /* no client may be left */
 /* NULL: too many; *ret_why says so in a sentence. hello: JSON text of the first event. last_event_id may be "". */
 struct stream_client *stream_client_new(struct stream_hub *hub, const struct guard_peer *peer, size_t channel,
                                         struct str hello, const char *last_event_id, const char **ret_why);

@@ -374,6 +374,28 @@ static void R13_retention_takes_what_nobody_needs(void **state)
     assert_int_equal(head_after_retention(*state, INT64_MAX, 99), 98); /* offset 98 is not older than a second */
 }
 
+static void R13_retention_can_change_while_it_runs(void **state)
+{
+    struct desk *d = *state;
+    int64_t head, end;
+    desk_open(d); /* keeps for ever */
+    d->needed = INT64_MAX;
+    for (int64_t n = 0; n < 100; n++) {
+        if (n == 50 || n == 99) {
+            clock_manual_move(&d->dir.clock, 61 * US_PER_SECOND);
+        }
+        if (n == 99) {
+            bounds(d, &head, &end);
+            assert_int_equal(head, 0);
+            ingest_retune(d->ingest, US_PER_SECOND, 0, false);
+        }
+        assert_ok(put(d, n, SMALL, 99), d->err);
+    }
+    bounds(d, &head, &end);
+    assert_int_equal(head, 98);
+    desk_close(d);
+}
+
 /* Fills the file while tasks still need all of it. -> the record that has no room */
 static int64_t fill(struct desk *d)
 {
@@ -489,6 +511,7 @@ int main(void)
         DESK(R13_retention_leaves_what_tasks_need),
         DESK(R13_retention_leaves_the_tail_of_the_source),
         DESK(R13_retention_takes_what_nobody_needs),
+        DESK(R13_retention_can_change_while_it_runs),
         DESK(R13_full_journal_waits_and_goes_on_after_room),
         DESK(R13_stopped_while_it_waits_stores_nothing),
         DESK(R14_only_what_was_stored_is_handed_over),
