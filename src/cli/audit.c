@@ -73,7 +73,7 @@ static int heal(struct cli *cli, const char *source, struct err *err)
     struct pipeline_options options = {
         .config = &cli->config, .source = &spec, .directory = cli->directory, .clock = &clock_real};
     struct follow_until until = {.wall_us = TIME_NONE, .end = true};
-    int code = follow_pipeline(&options, &until, false, err);
+    int code = follow_pipeline(cli, &options, &(struct follow){.until = until}, err);
     source_spec_fini(&spec);
     return code;
 }

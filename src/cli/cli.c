@@ -6,6 +6,7 @@
 
 #include "app/source_spec.h"
 #include "base/diag.h"
+#include "base/sandbox.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,30 +124,42 @@ bool cli_parse(struct cli *cli, const struct arg *own, size_t count, int argc, c
             .it_value = {.tv_sec = cli->timeout_us / US_PER_SECOND, .tv_usec = cli->timeout_us % US_PER_SECOND}};
         setitimer(ITIMER_REAL, &timer, NULL);
     }
+    process_refuse_cores(); /* before anything secret is read */
     enum diag_level level = cli->quiet ? DIAG_ERROR : cli->verbose ? DIAG_DEBUG : DIAG_INFO;
     diag_setup(level, cli->log_format && strcmp(cli->log_format, "json") == 0, 2);
     return true;
+}
+
+struct config_sources cli_sources(const struct cli *cli)
+{
+    return (struct config_sources){
+        .file = cli->config_file ? cli->config_file : getenv("WIKITALLY_CONFIG"),
+        .env_file = cli->env_file,
+        .set = (const char *const *)cli->set.items,
+        .set_count = cli->set.count,
+    };
+}
+
+void cli_log(const struct config *config, void *ctx)
+{
+    const struct cli *cli = ctx;
+    bool json = cli->log_format ? strcmp(cli->log_format, "json") == 0 : config->log.format == LOG_JSON;
+    enum diag_level level = cli->quiet ? DIAG_ERROR : cli->verbose ? DIAG_DEBUG : (enum diag_level)config->log.level;
+    diag_setup(level, json, 2);
 }
 
 enum err_class cli_config(struct cli *cli, struct err *err)
 {
     if (cli->config_loaded)
         return ERR_NONE;
-    struct config_sources sources = {
-        .file = cli->config_file ? cli->config_file : getenv("WIKITALLY_CONFIG"),
-        .env_file = cli->env_file,
-        .set = (const char *const *)cli->set.items,
-        .set_count = cli->set.count,
-    };
+    struct config_sources sources = cli_sources(cli);
     enum err_class cls = config_load(&sources, &cli->config, err);
     if (cls)
         return cls;
     cli->config_loaded = true;
-    bool json = cli->log_format ? strcmp(cli->log_format, "json") == 0 : cli->config.log.format == LOG_JSON;
-    enum diag_level level = cli->quiet     ? DIAG_ERROR
-                            : cli->verbose ? DIAG_DEBUG
-                                           : (enum diag_level)cli->config.log.level;
-    diag_setup(level, json, 2);
+    cli_log(&cli->config, cli);
+    if (cli->config.security.core_dumps)
+        process_allow_cores();
     for (size_t i = 0; i < cli->config.warnings.count; i++)
         diag_warn("config", "%s", cli->config.warnings.items[i]);
     return ERR_NONE;

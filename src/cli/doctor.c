@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
- * doctor.c - wikitally doctor [source|disk|clock|proxy|journal]: each check says ok, warn or fail, why, and the next
- * command.
+ * doctor.c - wikitally doctor [source|clock|disk|proxy|journal|permissions|user|sandbox]: each check says ok, warn or
+ * fail, why, and the next command.
  */
+#include "cli/doctor.h"
+
 #include "app/source_spec.h"
-#include "cli/cli.h"
 #include "journal/journal.h"
 
-#include <curl/curl.h>
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -18,21 +22,9 @@ enum { PROBE_TIMEOUT_MS = 10000, CLOCK_WARN_SECONDS = 60 };
 #define DISK_WARN_BYTES ((int64_t)1 << 30)
 #define DISK_FAIL_BYTES ((int64_t)64 << 20)
 
-struct doctor {
-    struct cli *cli;
-    bool failed;
-    /* what probe() found */
-    bool probed;
-    long status; /* 0: no answer */
-    size_t received;
-    int64_t server_date_us; /* 0: none */
-    char why[CURL_ERROR_SIZE];
-};
-
 static const struct out_column columns[] = {{"check", false}, {"verdict", false}, {"finding", false}, {"next", false}};
 
-__attribute__((format(printf, 5, 6))) static void say(struct doctor *d, const char *check, const char *verdict,
-                                                      const char *next, const char *format, ...)
+void doctor_say(struct doctor *d, const char *check, const char *verdict, const char *next, const char *format, ...)
 {
     AUTO(buf) struct buf text = {0};
     va_list args;
@@ -104,20 +96,22 @@ static void check_source(struct doctor *d)
     const char *url = d->cli->config.source.url;
     probe(d);
     if (d->status == 200 && d->received > 0) {
-        say(d, "source", "ok", NULL, "\"%s\" answers", url);
+        doctor_say(d, "source", "ok", NULL, "\"%s\" answers", url);
     } else if (d->status == 200) {
-        say(d, "source", "fail", "wikitally config explain source.url", "\"%s\" answers, but sends nothing", url);
+        doctor_say(d, "source", "fail", "wikitally config explain source.url", "\"%s\" answers, but sends nothing",
+                   url);
     } else if (d->status == 403) {
-        say(d, "source", "fail", "set source.contact to your address",
-            "\"%s\" refuses: it wants a User-Agent with a contact", url);
+        doctor_say(d, "source", "fail", "wikitally config explain source.contact",
+                   "\"%s\" refuses: it wants a User-Agent with a contact", url);
     } else if (d->status == 429) {
-        say(d, "source", "warn", "wait, and see that only one program of yours reads the stream",
-            "\"%s\" says: too many connections", url);
+        doctor_say(d, "source", "warn", "ps -C wikitally",
+                   "\"%s\" says: too many connections; wait, and see that only one program of yours reads it", url);
     } else if (d->status > 0) {
-        say(d, "source", "fail", "wikitally config explain source.url", "\"%s\" answers with status %ld", url,
-            d->status);
+        doctor_say(d, "source", "fail", "wikitally config explain source.url", "\"%s\" answers with status %ld", url,
+                   d->status);
     } else {
-        say(d, "source", "fail", "wikitally run --source synthetic:50", "\"%s\" cannot be reached: %s", url, d->why);
+        doctor_say(d, "source", "fail", "wikitally run --source synthetic:50", "\"%s\" cannot be reached: %s", url,
+                   d->why);
     }
 }
 
@@ -125,13 +119,13 @@ static void check_clock(struct doctor *d)
 {
     probe(d);
     if (d->server_date_us == 0) {
-        say(d, "clock", "warn", "wikitally doctor source", "no server's Date to compare with");
+        doctor_say(d, "clock", "warn", "wikitally doctor source", "no server's Date to compare with");
         return;
     }
     int64_t off = (clock_wall(&clock_real) - d->server_date_us) / US_PER_SECOND;
     bool wrong = off > CLOCK_WARN_SECONDS || off < -CLOCK_WARN_SECONDS;
-    say(d, "clock", wrong ? "warn" : "ok", wrong ? "timedatectl" : NULL,
-        "%lld s from the server's; arrival times follow the server's", (long long)off);
+    doctor_say(d, "clock", wrong ? "warn" : "ok", wrong ? "timedatectl" : NULL,
+               "%lld s from the server's; arrival times follow the server's", (long long)off);
 }
 
 static void check_disk(struct doctor *d)
@@ -141,18 +135,18 @@ static void check_disk(struct doctor *d)
     while (statvfs(path, &fs) != 0 && errno == ENOENT && strrchr(path, '/') > path)
         *strrchr(path, '/') = 0; /* not made yet: its nearest parent */
     if (statvfs(path, &fs) != 0)
-        return say(d, "disk", "fail", "wikitally run --data-dir DIR", "\"%s\" cannot be looked at: %s",
-                   d->cli->directory, strerror(errno));
+        return doctor_say(d, "disk", "fail", "wikitally run --data-dir DIR", "\"%s\" cannot be looked at: %s",
+                          d->cli->directory, strerror(errno));
     int64_t space = (int64_t)fs.f_bavail * (int64_t)fs.f_frsize;
     if (access(path, W_OK) != 0)
-        say(d, "disk", "fail", "wikitally run --data-dir DIR", "\"%s\" is not writable", path);
+        doctor_say(d, "disk", "fail", "wikitally run --data-dir DIR", "\"%s\" is not writable", path);
     else {
-        say(d, "disk",
-            space < DISK_FAIL_BYTES   ? "fail"
-            : space < DISK_WARN_BYTES ? "warn"
-                                      : "ok",
-            space < DISK_WARN_BYTES ? "wikitally config explain journal.retention_bytes" : NULL,
-            "%.1f GiB free for \"%s\"", (double)space / (1 << 30), d->cli->directory);
+        doctor_say(d, "disk",
+                   space < DISK_FAIL_BYTES   ? "fail"
+                   : space < DISK_WARN_BYTES ? "warn"
+                                             : "ok",
+                   space < DISK_WARN_BYTES ? "wikitally config explain journal.retention_bytes" : NULL,
+                   "%.1f GiB free for \"%s\"", (double)space / (1 << 30), d->cli->directory);
     }
 }
 
@@ -164,14 +158,14 @@ static void check_journal(struct doctor *d)
     char path[4096];
     snprintf(path, sizeof path, "%s/journal.db", d->cli->directory);
     if (access(path, F_OK) != 0)
-        return say(d, "journal", "ok", "wikitally run", "none yet");
+        return doctor_say(d, "journal", "ok", "wikitally run", "none yet");
     if (journal_reader_open(d->cli->directory, &reader, &err))
-        return say(d, "journal", "fail", "wikitally journal verify", "%s", err.text);
+        return doctor_say(d, "journal", "fail", "wikitally journal verify", "%s", err.text);
     if (journal_reader_info(reader, &info, &err))
-        say(d, "journal", "fail", "wikitally journal verify", "%s", err.text);
+        doctor_say(d, "journal", "fail", "wikitally journal verify", "%s", err.text);
     else
-        say(d, "journal", "ok", NULL, "%u partition%s of \"%s\"", info.partitions, info.partitions == 1 ? "" : "s",
-            info.source);
+        doctor_say(d, "journal", "ok", NULL, "%u partition%s of \"%s\"", info.partitions,
+                   info.partitions == 1 ? "" : "s", info.source);
     journal_reader_close(reader);
 }
 
@@ -181,19 +175,62 @@ static void check_proxy(struct doctor *d)
                       : getenv("https_proxy")      ? getenv("https_proxy")
                                                    : getenv("HTTPS_PROXY");
     if (set) {
-        say(d, "proxy", "warn", "wikitally config explain source.proxy",
-            "the stream is read through a proxy; it must not buffer");
+        doctor_say(d, "proxy", "warn", "wikitally config explain source.proxy",
+                   "the stream is read through a proxy; it must not buffer");
     } else {
-        say(d, "proxy", "ok", NULL, "none");
+        doctor_say(d, "proxy", "ok", NULL, "none");
     }
+}
+
+/* What a run as another user left behind: neither can use the other's. -> how many of the files; one by name */
+static int count_strangers(const char *directory, uid_t mine, char *name, size_t name_bytes)
+{
+    DIR *d = opendir(directory);
+    int count = 0;
+    for (struct dirent *e; d && (e = readdir(d));) {
+        struct stat st;
+        if (e->d_name[0] == '.' || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+            !S_ISREG(st.st_mode) || st.st_uid == mine)
+            continue;
+        snprintf(name, name_bytes, "%s", e->d_name);
+        count++;
+    }
+    if (d)
+        closedir(d);
+    return count;
+}
+
+static void check_permissions(struct doctor *d)
+{
+    const char *path = d->cli->directory;
+    char stranger[256] = "";
+    struct stat st;
+    if (stat(path, &st) != 0) {
+        doctor_say(d, "permissions", "ok", "wikitally run", "\"%s\" is not there yet", path);
+        return;
+    }
+    AUTO(buf) struct buf chown_text = {0}, chmod_text = {0};
+    const struct passwd *owner = getpwuid(st.st_uid);
+    buf_addf(&chown_text, "sudo chown -R %s '%s'", owner ? owner->pw_name : "USER", path);
+    buf_addf(&chmod_text, "chmod 700 '%s'", path);
+    if (geteuid() != 0 && st.st_uid != geteuid())
+        doctor_say(d, "permissions", "fail", "wikitally run --data-dir DIR", "\"%s\" belongs to user %s", path,
+                   owner ? owner->pw_name : "(no name)");
+    else if (count_strangers(path, st.st_uid, stranger, sizeof stranger) > 0)
+        doctor_say(d, "permissions", "fail", chown_text.ptr, "\"%s\" in it does not belong to the owner of \"%s\"",
+                   stranger, path);
+    else if (st.st_mode & (S_IWGRP | S_IWOTH))
+        doctor_say(d, "permissions", "warn", chmod_text.ptr, "others may write in \"%s\"", path);
+    else
+        doctor_say(d, "permissions", "ok", NULL, "\"%s\" and what is in it have one owner", path);
 }
 
 static void check_user(struct doctor *d)
 {
     if (geteuid() == 0)
-        say(d, "user", "warn", "systemctl, or su to a user of its own", "running as root is not needed");
+        doctor_say(d, "user", "warn", "wikitally run --user NAME", "running as root is not needed");
     else
-        say(d, "user", "ok", NULL, "not root");
+        doctor_say(d, "user", "ok", NULL, "not root");
 }
 
 static int doctor_run(struct cli *cli, int argc, char **argv, struct err *err)
@@ -202,7 +239,8 @@ static int doctor_run(struct cli *cli, int argc, char **argv, struct err *err)
         const char *name;
         void (*check)(struct doctor *d);
     } checks[] = {{"source", check_source}, {"clock", check_clock},     {"disk", check_disk},
-                  {"proxy", check_proxy},   {"journal", check_journal}, {"user", check_user}};
+                  {"proxy", check_proxy},   {"journal", check_journal}, {"permissions", check_permissions},
+                  {"user", check_user},     {"sandbox", doctor_sandbox}};
     struct doctor d = {.cli = cli};
     int first, code;
     bool known = false;
@@ -212,7 +250,8 @@ static int doctor_run(struct cli *cli, int argc, char **argv, struct err *err)
     for (size_t i = 0; only && i < sizeof checks / sizeof *checks; i++)
         known |= strcmp(only, checks[i].name) == 0;
     if (argc - first > 1 || (only && !known))
-        return cli_usage(err, "doctor: wants nothing, or one of source, clock, disk, proxy, journal, user");
+        return cli_usage(err, "doctor: wants nothing, or one of source, clock, disk, proxy, journal, "
+                              "permissions, user, sandbox");
     if (cli_config(cli, err) || cli_directory(cli, err))
         return cli_fail(err);
     cli->out.whole = true;
@@ -230,8 +269,9 @@ static int doctor_run(struct cli *cli, int argc, char **argv, struct err *err)
 }
 
 const struct command command_doctor = {
-    "doctor", "find out what is wrong: source, clock, disk, proxy, journal",
+    "doctor", "find out what is wrong: source, clock, disk, proxy, journal, permissions, sandbox",
     "  wikitally doctor\n"
-    "  wikitally doctor source\n\n"
+    "  wikitally doctor source\n"
+    "  wikitally doctor sandbox -o json\n\n"
     "Each check says ok, warn or fail, why, and the command to try next. Exit 1 if one failed.",
     doctor_run};

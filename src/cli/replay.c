@@ -110,7 +110,7 @@ static int replay_files(struct cli *cli, char **files, int count, double speed, 
                                        .listen = listen && strcmp(listen, "none") != 0 ? listen : NULL,
                                        .clock = &clock_real};
     struct follow_until until = {.wall_us = TIME_NONE, .end = true};
-    int code = follow_pipeline(&options, &until, false, err);
+    int code = follow_pipeline(cli, &options, &(struct follow){.until = until}, err);
     source_spec_fini(&spec);
     return code;
 }

@@ -29,9 +29,10 @@ static enum err_class parse_until(const char *text, struct follow_until *ret_unt
 static int run_run(struct cli *cli, int argc, char **argv, struct err *err)
 {
     const char *source = NULL, *listen = NULL, *until_text = NULL, *arrival_tsv = NULL;
-    bool adopt = false, open_page = false, close_windows = false;
+    bool adopt = false, close_windows = false;
     int64_t seed = 1, arrival_base_ms = 0;
     double speed = 0;
+    struct follow follow = {.until = {.wall_us = TIME_NONE}, .reload = true};
     const struct arg args[] = {
         {"source", 's', ARG_STRING, &source, "S", "live (default), a URL, replay:FILE or synthetic[:RATE]"},
         {"listen", 'l', ARG_STRING, &listen, "ADDR:PORT", "where the page is served; unix:PATH; none"},
@@ -42,22 +43,25 @@ static int run_run(struct cli *cli, int argc, char **argv, struct err *err)
         {"arrival-tsv", 0, ARG_STRING, &arrival_tsv, "FILE", "arrival times of a recording"},
         {"arrival-base-ms", 0, ARG_INT, &arrival_base_ms, "MS", "added to the recv_ns of that file"},
         {"adopt", 0, ARG_FLAG, &adopt, NULL, "take over results of another journal: count all anew"},
-        {"open", 0, ARG_FLAG, &open_page, NULL, "open the page in a browser"},
+        {"user", 0, ARG_STRING, &follow.user, "NAME",
+         "as root: be this user once the port and the directory are there"},
+        {"open", 0, ARG_FLAG, &follow.open_page, NULL, "open the page in a browser"},
     };
     int first, code;
-    struct follow_until until = {.wall_us = TIME_NONE};
     struct source_spec spec;
     if (!cli_parse(cli, args, sizeof args / sizeof *args, argc, argv, &first, &code, err))
         return code;
     if (first < argc)
         return cli_usage(err, "run: \"%s\" is one argument too many", argv[first]);
-    if (parse_until(until_text, &until, err))
+    if (parse_until(until_text, &follow.until, err))
         return EXIT_USAGE;
+    if (follow.user) /* a service: what root has at home is none of that user's */
+        unsetenv("HOME");
     if (cli_config(cli, err) || source_spec_parse(source, &cli->config, &spec, err))
         return cli_fail(err);
     spec.speed = speed;
     spec.seed = (uint64_t)seed;
-    spec.limit = until.count;
+    spec.limit = follow.until.count;
     spec.arrival_tsv = arrival_tsv;
     spec.arrival_base_ms = arrival_base_ms;
     spec.close_after_us = close_windows ? follow_close_after(&cli->config) : 0;
@@ -74,9 +78,9 @@ static int run_run(struct cli *cli, int argc, char **argv, struct err *err)
         .adopt = adopt,
         .clock = &clock_real,
     };
-    if (options.listen && strcmp(options.listen, "none") == 0)
+    if (options.listen && (!*options.listen || strcmp(options.listen, "none") == 0))
         options.listen = NULL;
-    code = follow_pipeline(&options, &until, open_page, err);
+    code = follow_pipeline(cli, &options, &follow, err);
     source_spec_fini(&spec);
     return code;
 }
@@ -86,9 +90,14 @@ const struct command command_run = {
     "  wikitally run                                         the live stream; the page is at http://127.0.0.1:8787\n"
     "  wikitally run --source synthetic:50                   made-up events, 50 a second\n"
     "  wikitally run --source replay:day.jsonl.zst --until end --listen none\n"
-    "  wikitally run --data-dir /srv/wikitally --listen 127.0.0.1:9000\n\n"
+    "  wikitally run --data-dir /srv/wikitally --listen 127.0.0.1:9000\n"
+    "  sudo wikitally run --user wikitally --data-dir /var/lib/wikitally\n"
+    "  kill -HUP $(pidof wikitally)                          read the configuration again\n\n"
     "Connects to the recent-changes stream, keeps a durable journal, counts what the configuration declares, keeps the "
     "ledger\n"
     "and serves the page. SIGTERM or SIGINT: finishes what it has and ends with 0; a second signal ends at once.\n"
+    "SIGHUP: reads the configuration again, takes over what can change while it runs and names what needs a restart; a "
+    "bad\n"
+    "one changes nothing. Once started it may only open what it needs (wikitally config explain security.sandbox).\n"
     "Recordings and made-up events get directories of their own, so that they never mix with the stream.",
     run_run};
