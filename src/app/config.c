@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #define SYSTEM_FILE "/etc/wikitally/wikitally.yaml"
@@ -236,9 +235,6 @@ static void load_secrets(struct loader *l)
     }
     if (c->serve.token && !*c->serve.token) {
         free(TAKE(c->serve.token));
-    }
-    if (c->serve.token || strchr(c->source.proxy, '@')) {
-        prctl(PR_SET_DUMPABLE, 0); /* it holds a secret from here on: no core file, no debugger but root's */
     }
     if (c->serve.web_dir && !*c->serve.web_dir) {
         free(TAKE(c->serve.web_dir));
