@@ -108,14 +108,17 @@ static const uint64_t rights_of_a_file =
 static enum err_class rule_add(int ruleset, const struct sandbox_rule *rule, uint64_t known, struct err *err)
 {
     bool needed = rule->right == SANDBOX_WRITE;
+    int failed;
     struct landlock_path_beneath_attr beneath = {.allowed_access = rights_of(rule->right) & known};
     beneath.parent_fd = open(rule->path, O_PATH | O_CLOEXEC | O_DIRECTORY);
     if (beneath.parent_fd < 0 && errno == ENOTDIR) {
         beneath.parent_fd = open(rule->path, O_PATH | O_CLOEXEC);
         beneath.allowed_access &= rights_of_a_file;
     }
+    failed = errno;
     if (beneath.parent_fd < 0) {
-        return needed ? err_errno(err, ERR_FATAL, err_errno_code(errno, EXIT_CANTCREAT), errno, "cannot open \"%s\"",
+        needed |= failed == EMFILE || failed == ENFILE || failed == ENOMEM; /* it may well be there */
+        return needed ? err_errno(err, ERR_FATAL, err_errno_code(failed, EXIT_CANTCREAT), failed, "cannot open \"%s\"",
                                   rule->path)
                       : ERR_NONE; /* what is not there, or not for us, needs no right */
     }

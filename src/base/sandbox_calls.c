@@ -221,7 +221,8 @@ enum err_class sandbox_calls(bool *ret_on, char *missing, size_t missing_bytes, 
     int loaded = failed ? 0 : seccomp_load(filter);
     seccomp_release(filter);
     if (failed) {
-        return err_errno(err, ERR_FATAL, EXIT_INTERNAL, -failed, "sandbox: cannot make the list of system calls");
+        return err_errno(err, ERR_FATAL, failed == -ENOMEM ? EXIT_OSERR : EXIT_INTERNAL, -failed,
+                         "sandbox: cannot make the list of system calls");
     }
     if (loaded != 0 && !is_missing(loaded)) {
         return err_errno(err, ERR_FATAL, EXIT_OSERR, -loaded, "sandbox: seccomp cannot be put in force");

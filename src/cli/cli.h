@@ -43,7 +43,7 @@ bool cli_parse(struct cli *cli, const struct arg *own, size_t count, int argc, c
 /* Where the configuration comes from, as the command line and WIKITALLY_CONFIG say; texts are borrowed. */
 struct config_sources cli_sources(const struct cli *cli);
 enum err_class cli_config(struct cli *cli,
-                          struct err *err); /* loads the configuration, once, and sets up diagnostics */
+                          struct err *err);           /* loads the configuration, once, and sets up diagnostics */
 void cli_log(const struct config *config, void *cli); /* diagnostics: -q, -v, --log-format, else the configuration */
 /* The data directory of read commands: --data-dir, else that of the configured source. */
 enum err_class cli_directory(struct cli *cli, struct err *err);

@@ -29,7 +29,7 @@ static struct {
     bool on, own, stays;
     long at;
     uintptr_t from, to; /* of the program's code */
-    const char *log;
+    int log;            /* -1: none */
     atomic_long seen;
 } plan;
 
@@ -48,10 +48,8 @@ static int first_object(struct dl_phdr_info *info, size_t size, void *ctx)
 
 static void say(const char *text)
 {
-    int fd = plan.log ? open(plan.log, O_WRONLY | O_CREAT | O_CLOEXEC | O_TRUNC, 0600) : -1;
-    if (fd >= 0) {
-        (void)!write(fd, text, strlen(text));
-        close(fd);
+    if (plan.log >= 0 && ftruncate(plan.log, 0) == 0) {
+        (void)!pwrite(plan.log, text, strlen(text), 0);
     }
 }
 
@@ -91,7 +89,8 @@ __attribute__((constructor)) static void begin(void)
     plan.own = whose && strcmp(whose, "own") == 0;
     plan.at = at ? strtol(at, NULL, 10) : 0;
     plan.stays = getenv("FAIL_ALLOC_STAYS") != NULL;
-    plan.log = getenv("FAIL_ALLOC_LOG");
+    const char *log = getenv("FAIL_ALLOC_LOG"); /* opened now: later the program may not open it any more */
+    plan.log = log ? open(log, O_WRONLY | O_CREAT | O_CLOEXEC | O_TRUNC, 0600) : -1;
     dl_iterate_phdr(first_object, NULL);
     plan.on = whose != NULL;
 }
