@@ -8,9 +8,8 @@
 
 /* ---- values */
 
-/* "http://user:password@host" -> "http://user:***@host", also without "http://"; "http://token@host" ->
- * "http://***@host".
- */
+/* "http://user:password@host" -> "http://user:***@host", also without "http://"; of "http://token@host" the token is
+ * masked. */
 void config_add_url(struct buf *out, struct str url)
 {
     const char *scheme = url.ptr ? memmem(url.ptr, url.len, "://", 3) : NULL;
