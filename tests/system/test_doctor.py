@@ -56,6 +56,24 @@ class Doctor(wikitally.Case):
         self.assertEqual(self.doctor('proxy', '--set', 'source.proxy=http://127.0.0.1:9')['proxy'][0], 'warn')
         self.assertEqual(self.doctor('user')['user'][0], 'warn' if os.geteuid() == 0 else 'ok')
 
+    def test_permissions(self):
+        self.assertEqual(self.doctor('permissions')['permissions'][0], 'ok')
+        self.follow(f'replay:{self.synth(50, 3)}')
+        self.assertEqual(self.doctor('permissions')['permissions'], ('ok', f'"{self.directory}" and what is in it have one owner', None))
+        self.directory.chmod(0o777)
+        self.assertEqual(self.doctor('permissions')['permissions'][::2], ('warn', f"chmod 700 '{self.directory}'"))
+        if os.geteuid() == 0:
+            os.chown(self.directory / 'results.db', 65534, 65534)
+            verdict, finding, after = self.doctor('permissions', code=1)['permissions']
+            self.assertEqual((verdict, after), ('fail', f"sudo chown -R root '{self.directory}'"))
+            self.assertIn('results.db', finding)
+
+    def test_every_finding_has_the_next_command(self):
+        found = self.doctor('--set', 'source.url=http://127.0.0.1:9/x', '--set', 'source.proxy=http://127.0.0.1:9', code=1)
+        self.assertEqual(set(found), {'source', 'clock', 'disk', 'proxy', 'journal', 'permissions', 'user', 'sandbox'})
+        for check, (verdict, finding, after) in found.items():
+            self.assertTrue(verdict == 'ok' or after, f'{check}: {finding}')
+
     def test_findings_are_not_cut_in_a_table(self):
         long = 'http://127.0.0.1:9/' + 'x' * 200
         self.assertIn(f'"{long}" cannot be reached',
