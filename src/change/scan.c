@@ -20,6 +20,8 @@
  * The helpers (scan_token.h: the tokens) are forced inline and the state's address goes nowhere, so that it stays in
  * registers: that alone was a fifth. What else was tried: docs/decisions/0007-the-scan.md.
  */
+#include "change/scan.h"
+
 #include "base/fault.h"
 #include "change/field.h"
 #include "change/scan_token.h"
@@ -217,8 +219,7 @@ static bool scan_careful(struct scan *s, const struct field_set *set, struct val
     return scan_text(s, set, values);
 }
 
-/* The quick way. -> true: it is an event. Else nothing is said, and values may be filled. */
-static bool scan_quickly(struct str text, const struct field_set *set, struct value *values)
+bool scan_quickly(struct str text, const struct field_set *set, struct value *values)
 {
     struct text_index index UNSET;
     return text.len >= INDEX_TEXT_MIN && text.len <= INDEX_TEXT_MAX && text.ptr[text.len - 1] == '}' &&
@@ -254,7 +255,7 @@ enum dead_reason change_scan(const struct field_set *set, struct str text, struc
     if (LIKELY(scan_quickly(text, set, values))) {
         return DEAD_NONE;
     }
-    values_clear(set, values);
+    values_clear(set, values); /* the quick way may have filled some */
     struct scan s = {.p = text.ptr, .end = text.ptr + text.len, .text = text.ptr};
     if (!scan_careful(&s, set, values) || (s.high && text_bad_utf8(text.ptr, s.end))) {
         return scan_verdict(text, (size_t)(s.p - text.ptr), ret_at);
