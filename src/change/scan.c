@@ -18,7 +18,7 @@
  * refused text is looked at once more, without hurry, by scan_verdict().
  *
  * The helpers (scan_token.h: the tokens) are forced inline and the state's address goes nowhere, so that it stays in
- * registers: that alone was a fifth. What else was tried: docs/decisions/0007-the-scan.md.
+ * registers: an address given away costs a tenth. What else was tried: docs/decisions/0007-the-scan.md.
  */
 #include "change/scan.h"
 
