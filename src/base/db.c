@@ -543,6 +543,9 @@ void db_close(struct db *db)
 {
     if (db->handle != NULL) {
         rollback(db);
+        if (db->broken.cls != ERR_NONE) { /* a checkpoint would sync once more, and that may say that all is well */
+            sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        }
         sqlite3_close(db->handle);
         db->handle = NULL;
     }
