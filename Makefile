@@ -1,6 +1,6 @@
 # What people and CI call; the building itself is Meson's (meson.build). `make help` lists the goals.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check bench fuzz install clean
+.PHONY: help build demo test check bench fuzz chaos coverage install clean
 
 PREFIX ?= /usr/local
 
@@ -11,6 +11,8 @@ help:
 	@echo 'make check     what needs no server and no browser; under two minutes'
 	@echo 'make bench     figures, each beside its bar: held or missed'
 	@echo 'make fuzz      each fuzz target for FUZZ_SECONDS (60) seconds'
+	@echo 'make coverage  what of src/ the tests reach, beside its bars; some ten minutes'
+	@echo 'make chaos     SEED=N MINUTES=M (5): kills, cuts, failpoints and a bad line at random; the oracle judges'
 	@echo 'make install   to PREFIX ($(PREFIX)), below DESTDIR'
 	@echo 'make clean     removes build and its siblings'
 
@@ -40,9 +42,20 @@ fuzz:
 	@tools/deps test
 	@tools/fuzz
 
+coverage:
+	@tools/deps test
+	@tools/coverage
+
+chaos:
+	@tools/deps test
+	@[ -f build-chaos/build.ninja ] || meson setup build-chaos --buildtype=release -Dfaults=true -Dweb=false
+	@ninja -C build-chaos src/cli/wikitally
+	@WIKITALLY=$(CURDIR)/build-chaos/src/cli/wikitally WIKITALLY_CHECKED=$(CURDIR)/build-chaos/src/cli/wikitally \
+		python3 tests/system/chaos.py $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+
 install: build
 	@meson configure build -Dprefix=$(PREFIX)
 	@meson install -C build --quiet
 
 clean:
-	rm -rf build build-asan build-tsan build-check build-fuzz
+	rm -rf build build-chaos build-asan build-tsan build-check build-fuzz build-coverage
