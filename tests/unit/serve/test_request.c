@@ -15,6 +15,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 
 static void splits_path_and_query(void **state)
 {
@@ -141,6 +142,66 @@ static void D6_tokens(void **state)
     assert_false(guard_token("", STR("Bearer ")));
 }
 
+/* A literal passes only as the socket's own address, of its own family. */
+static void D4_literals_of_both_families(void **state)
+{
+    (void)state;
+    struct guard_names names = {0};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct sockaddr_in four = loopback();
+    const struct sockaddr_un path = {.sun_family = AF_UNIX};
+    const struct sockaddr *v6 = (const struct sockaddr *)&six, *v4 = (const struct sockaddr *)&four;
+    assert_true(guard_host(&names, STR("[::1]"), v6) && guard_host(&names, STR("[0:0::1]:8787"), v6));
+    assert_false(guard_host(&names, STR("[::2]"), v6) || guard_host(&names, STR("::1"), v6));
+    assert_false(guard_host(&names, STR("[::1]"), v4) || guard_host(&names, STR("127.0.0.1"), v6));
+    assert_false(guard_host(&names, STR("[]"), v6) || guard_host(&names, STR("[::1"), v6));
+    assert_false(guard_host(&names, STR("[::1]x"), v6) || guard_host(&names, STR("[::1]:0"), v6));
+    assert_false(guard_host(&names, STR("127.0.0.1"), NULL));
+    assert_false(guard_host(&names, STR("127.0.0.1"), (const struct sockaddr *)&path));
+    assert_true(guard_host(&names, STR("localhost"), (const struct sockaddr *)&path));
+    char longest[300];
+    memset(longest, 'a', sizeof longest);
+    assert_false(guard_host(&names, str_n(longest, sizeof longest), v4));
+    assert_false(guard_host(&names, str_n(longest, 100), v4));
+}
+
+/* IPv4 is the same peer however it comes; of IPv6 a /64 is one. */
+static void D2_who_counts_as_one(void **state)
+{
+    (void)state;
+    struct sockaddr_in four = loopback();
+    struct sockaddr_in6 mapped = {.sin6_family = AF_INET6}, one = {.sin6_family = AF_INET6}, two, far;
+    const struct sockaddr_un path = {.sun_family = AF_UNIX};
+    assert_int_equal(inet_pton(AF_INET6, "::ffff:127.0.0.1", &mapped.sin6_addr), 1);
+    assert_int_equal(inet_pton(AF_INET6, "2001:db8:1:2::1", &one.sin6_addr), 1);
+    two = far = one;
+    two.sin6_addr.s6_addr[15] = 9;
+    far.sin6_addr.s6_addr[7] = 9;
+    const struct guard_peer none = guard_peer_of(NULL), local = guard_peer_of((const struct sockaddr *)&path);
+    const struct guard_peer a = guard_peer_of((const struct sockaddr *)&four);
+    const struct guard_peer b = guard_peer_of((const struct sockaddr *)&mapped);
+    const struct guard_peer c = guard_peer_of((const struct sockaddr *)&one);
+    const struct guard_peer d = guard_peer_of((const struct sockaddr *)&two);
+    const struct guard_peer e = guard_peer_of((const struct sockaddr *)&far);
+    assert_true(guard_peer_eq(&a, &b) && guard_peer_eq(&c, &d) && guard_peer_eq(&none, &local));
+    assert_false(guard_peer_eq(&a, &c) || guard_peer_eq(&c, &e) || guard_peer_eq(&a, &none));
+}
+
+static void D6_basic_is_read_strictly(void **state)
+{
+    (void)state;
+    static const char token[] = "s3cr3t";
+    char longest[600];
+    assert_true(guard_token(token, STR("basic OnMzY3IzdA==")));  /* ":s3cr3t": anyone */
+    assert_false(guard_token(token, STR("Basic czNjcjN0")));     /* "s3cr3t": no user */
+    assert_false(guard_token(token, STR("Basic OnMzY3IzdHg="))); /* one byte more */
+    assert_false(guard_token(token, STR("Basic OnMzY3Iz-A==")));
+    assert_false(guard_token(token, STR("Basic ")) || guard_token(token, STR("Digest s3cr3t")));
+    memset(longest, 'A', sizeof longest);
+    memcpy(longest, "Bearer ", 7);
+    assert_false(guard_token(token, str_n(longest, sizeof longest)));
+}
+
 static void D6_ten_wrong_tokens_a_minute(void **state)
 {
     (void)state;
@@ -216,7 +277,10 @@ int main(void)
         cmocka_unit_test(encodings_obey_their_weights),
         cmocka_unit_test(D4_only_known_names_pass),
         cmocka_unit_test(D4_only_own_origins_pass),
+        cmocka_unit_test(D4_literals_of_both_families),
+        cmocka_unit_test(D2_who_counts_as_one),
         cmocka_unit_test(D6_tokens),
+        cmocka_unit_test(D6_basic_is_read_strictly),
         cmocka_unit_test(D6_ten_wrong_tokens_a_minute),
         cmocka_unit_test(listen_texts),
         cmocka_unit_test(languages),

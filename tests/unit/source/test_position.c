@@ -140,6 +140,26 @@ static void R3_gap_rows(void **state)
     position_fini(&p);
 }
 
+/* Retention keeps what the table of identities will be rebuilt from; a note that is not understood keeps all. */
+static void R13_the_tail_is_kept(void **state)
+{
+    (void)state;
+    struct position p;
+    position_init(&p);
+    fill(&p); /* its tail: partition 3, from 100 */
+    AUTO(buf) struct buf note = {0};
+    position_write(&p, &note);
+    position_fini(&p);
+    int64_t keep[4] = {500, 500, 500, 500}, lower[4] = {50, 50, 50, 50}, few[2] = {500, 500};
+    source_tail_keep(buf_str(&note), keep, 4);
+    source_tail_keep(buf_str(&note), lower, 4);
+    source_tail_keep(buf_str(&note), few, 2); /* a partition that is none of ours */
+    assert_true(keep[0] == 500 && keep[2] == 500 && keep[3] == 100);
+    assert_true(lower[3] == 50 && few[0] == 500 && few[1] == 500);
+    source_tail_keep(str_n(note.ptr, note.len / 2), keep, 4);
+    assert_true(keep[0] == 0 && keep[1] == 0 && keep[2] == 0 && keep[3] == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +167,7 @@ int main(void)
         cmocka_unit_test(R3_broken_note_is_refused_not_trusted),
         cmocka_unit_test(R13_gaps_topics_and_tails_are_bounded),
         cmocka_unit_test(R3_gap_rows),
+        cmocka_unit_test(R13_the_tail_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
