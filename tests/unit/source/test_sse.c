@@ -384,7 +384,7 @@ int main(void)
         cmocka_unit_test(oversize_id_is_ignored),
         cmocka_unit_test(looks_like),
     };
-    const char *given = getenv("WIKITALLY_TEST_SEED");
+    const char *given = getenv("WIKITALLY_SEED");
     seed = given ? strtoull(given, NULL, 10) : 20260501;
     fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
     return cmocka_run_group_tests_name("sse", tests, NULL, NULL);
