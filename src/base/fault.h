@@ -7,11 +7,12 @@
  *   failpoint("journal.after_append");       a place where a test can have the process killed, or an error returned
  *
  * WIKITALLY_FAULTS="R3.order,R4.pair" switches clauses off. WIKITALLY_FAILPOINT="name:kill@3" kills the process
- * (SIGKILL) the third time the place is reached; "name:after@3" lets it pass there and kills it at the next failpoint of
- * any name; "name:error@1" makes failpoint() return true the first time, and from there the caller fails as it would in
- * earnest; these two say so on standard error. Several entries are separated by commas; one that cannot be read ends the process. `wikitally
- * --list-failpoints` prints the names of all failpoints in the program, one a line: a test that goes by this list cannot
- * forget one.
+ * (SIGKILL) the third time the place is reached; "name:after@3" lets it pass there and kills it at the next failpoint
+ * of any name; "name:error@1" makes failpoint() return true the first time, and from there the caller fails as it would
+ * in earnest; these two say so on standard error. Several entries are separated by commas; one that cannot be read ends
+ * the process. `wikitally
+ * --list-failpoints` prints the names of all failpoints in the program, one a line: a test that goes by this list
+ * cannot forget one.
  */
 #ifndef WIKITALLY_BASE_FAULT_H
 #define WIKITALLY_BASE_FAULT_H
