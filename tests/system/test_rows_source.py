@@ -90,7 +90,7 @@ class HostileRun(Watched):
     def hostile(self, plan, number):
         context, trusted = certificates.context(self.folder, plan.tls) if plan.tls else (None, None)
         server = hostile_sse.Server(plan, random.Random(f'{plan.name} {number}'), context,
-                                    large=8 if NIGHTLY and number % 5 == 0 else 1)
+                                    large=4 if NIGHTLY and number % 5 == 0 else 1)
         options = [f'--set={one}' for one in (*plan.options, *([f'source.ca_file={trusted}'] if trusted else []))]
         try:
             {'ends': self.ends, 'tries': self.tries}.get(plan.then, self.recovers)(plan, server, options)
