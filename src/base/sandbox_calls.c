@@ -13,17 +13,25 @@
 #include "base/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #ifndef WIKITALLY_NO_SANDBOX
+
+enum { FILTER_BYTES = 4096 * sizeof(struct sock_filter) }; /* the kernel's maximum */
 
 static const char *const allowed[] = {
     /* files that may be opened are Landlock's business */
@@ -150,6 +158,8 @@ static const struct use uses[] = {
     {"ioctl", 1, low, 0x8933 /* SIOCGIFINDEX: fe80::1%eth0 */},
 };
 
+static pid_t ours; /* before the child that makes the filter */
+
 static int rule(scmp_filter_ctx filter, uint32_t action, const char *name, const struct scmp_arg_cmp *argument)
 {
     int number = seccomp_syscall_resolve_name(name);
@@ -167,7 +177,7 @@ static int add_uses(scmp_filter_ctx filter)
         failed = rule(filter, SCMP_ACT_ALLOW, uses[i].name, &argument);
     }
     /* To ourselves: abort() and raise(). */
-    struct scmp_arg_cmp self = {0, SCMP_CMP_MASKED_EQ, low, (uint64_t)getpid()};
+    struct scmp_arg_cmp self = {0, SCMP_CMP_MASKED_EQ, low, (uint64_t)ours};
     failed = failed ? failed : rule(filter, SCMP_ACT_ALLOW, "kill", &self);
     return failed ? failed : rule(filter, SCMP_ACT_ALLOW, "tgkill", &self);
 }
@@ -191,7 +201,7 @@ static int add_the_opposite(scmp_filter_ctx filter)
     struct scmp_arg_cmp process = {CLONE_FLAGS_AT, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0};
     struct scmp_arg_cmp other = {0, SCMP_CMP_GT, AF_NETLINK, 0};
     struct scmp_arg_cmp limit = {2, SCMP_CMP_NE, 0, 0};
-    struct scmp_arg_cmp stranger = {0, SCMP_CMP_NE, (uint64_t)getpid(), 0};
+    struct scmp_arg_cmp stranger = {0, SCMP_CMP_NE, (uint64_t)ours, 0};
     int failed = rule(filter, SCMP_ACT_ERRNO(EPERM), "clone", &process);
     failed = failed ? failed : rule(filter, SCMP_ACT_ERRNO(EPERM), "socket", &other);
     failed = failed ? failed : rule(filter, SCMP_ACT_ERRNO(EPERM), "prlimit64", &limit);
@@ -199,37 +209,70 @@ static int add_the_opposite(scmp_filter_ctx filter)
     return failed ? failed : rule(filter, SCMP_ACT_ERRNO(EPERM), "tgkill", &stranger);
 }
 
-/* A kernel or a container without seccomp answers one of these. */
-static bool is_missing(int error)
+/* In the child: the filter as the kernel takes it, into the pipe. -> how it ended */
+static int filter_write(int out)
 {
-    return error == -EINVAL || error == -ENOSYS || error == -EPERM || error == -EACCES || error == -ECANCELED;
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+    int failed = filter ? add_all(filter) : -ENOMEM;
+    failed = failed ? failed : add_the_opposite(filter);
+    if (!failed) {
+        (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree instead of a list; else only slower */
+        failed = seccomp_export_bpf(filter, out);
+    }
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* libseccomp writes where it has no memory (2.5.4, in its generator), so a child does its work: what becomes of that
+ * one is an error here, not the end. The pipe holds the largest filter that a kernel takes. */
+static enum err_class filter_make(struct sock_filter *ret_filter, size_t *ret_count, struct err *err)
+{
+    int ends[2], status = -1;
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        return err_errno(err, ERR_FATAL, EXIT_OSERR, errno, "sandbox: cannot make the list of system calls");
+    }
+    ours = getpid();
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(filter_write(ends[1]));
+    }
+    int failed = pid < 0 ? errno : ENOMEM;
+    close(ends[1]);
+    ssize_t size = 0, got = 1;
+    while (pid > 0 && got > 0 && size < FILTER_BYTES) {
+        got = read(ends[0], (char *)ret_filter + size, (size_t)(FILTER_BYTES - size));
+        size += got > 0 ? got : 0;
+    }
+    close(ends[0]);
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (status != 0 || size == 0) {
+        return err_errno(err, ERR_FATAL, EXIT_OSERR, failed, "sandbox: cannot make the list of system calls");
+    }
+    *ret_count = (size_t)size / sizeof *ret_filter;
+    return ERR_NONE;
 }
 
 enum err_class sandbox_calls(bool *ret_on, char *missing, size_t missing_bytes, struct err *err)
 {
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
-    if (!filter) {
-        return err_set(err, ERR_FATAL, EXIT_OSERR, "sandbox: no memory for the list of system calls");
+    struct sock_filter filter[FILTER_BYTES / sizeof(struct sock_filter)];
+    size_t count = 0;
+    enum err_class cls = filter_make(filter, &count, err);
+    if (cls) {
+        return cls;
     }
-    int failed = add_all(filter);
-    failed = failed ? failed : add_the_opposite(filter);
-    /* Without these it works as well, only slower: a tree instead of a list, and no protection against speculation in
-     * foreign code, which there is none of. */
-    (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-    (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1);
-    (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
-    int loaded = failed ? 0 : seccomp_load(filter);
-    seccomp_release(filter);
-    if (failed) {
-        return err_errno(err, ERR_FATAL, failed == -ENOMEM ? EXIT_OSERR : EXIT_INTERNAL, -failed,
-                         "sandbox: cannot make the list of system calls");
+    struct sock_fprog program = {.len = (unsigned short)count, .filter = filter};
+    /* No protection against speculation in foreign code, of which there is none; an older kernel does not know the
+     * flag. */
+    long loaded = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program);
+    if (loaded != 0 && errno == EINVAL) {
+        loaded = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
     }
-    if (loaded != 0 && !is_missing(loaded)) {
-        return err_errno(err, ERR_FATAL, EXIT_OSERR, -loaded, "sandbox: seccomp cannot be put in force");
+    if (loaded != 0 && errno == ENOMEM) {
+        return err_errno(err, ERR_FATAL, EXIT_OSERR, errno, "sandbox: seccomp cannot be put in force");
     }
     *ret_on = loaded == 0;
     if (loaded != 0) {
-        snprintf(missing, missing_bytes, "this kernel has none, or does not let it through (%s)", strerror(-loaded));
+        snprintf(missing, missing_bytes, "this kernel has none, or does not let it through (%s)", strerror(errno));
     }
     return ERR_NONE;
 }
