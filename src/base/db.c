@@ -9,6 +9,7 @@
  */
 #include "base/db.h"
 #include "base/buf.h"
+#include "base/db_sum.h"
 #include "base/fault.h"
 
 #include <errno.h>
@@ -26,7 +27,7 @@ enum {
     VERSION_AT = 60,
     APPLICATION_AT = 68,
 };
-static const int64_t check_whole_bytes = (int64_t)64 << 20;
+static const int64_t check_whole_bytes = (int64_t)64 << 20, check_reader_bytes = (int64_t)8 << 20;
 
 /* ---- errors */
 
@@ -59,7 +60,7 @@ enum err_class db_error(struct db *db, int rc, struct err *err)
         return err_set(err, ERR_FATAL, EXIT_DATA,
                        "%s: the file is corrupt (%s); stop, copy the directory, and see it with "
                        "\"verify\"",
-                       what, text);
+                       what, db->handle ? sqlite3_errmsg(db->handle) : text);
     case SQLITE_READONLY:
     case SQLITE_PERM:
         return err_set(err, ERR_FATAL, EXIT_NOPERM, "%s: may not be written", what);
@@ -334,7 +335,11 @@ static enum err_class raw_open(struct db *db, const char *path, int flags, struc
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
-    return ERR_NONE;
+    enum err_class c = db_sum_functions(db, err);
+    if (c) {
+        db_close(db);
+    }
+    return c;
 }
 
 static enum err_class peek(const char *path, const struct db_kind *kind, bool *ret_missing, struct err *err)
@@ -444,7 +449,7 @@ static enum err_class content_check(struct db *db, const char *path, struct err 
                     row ? (int)db_column(s, 0).len : 0, row ? db_column(s, 0).ptr : "");
     }
     sqlite3_finalize(s);
-    return c;
+    return c ? c : db_sum_check(db, path, err);
 }
 
 static enum err_class writer_setup(struct db *db, const char *path, struct err *err)
@@ -476,7 +481,7 @@ static enum err_class writer_setup(struct db *db, const char *path, struct err *
     }
     sqlite3_finalize(s);
     sqlite3_wal_hook(db->handle, wal_grew, db);
-    return c;
+    return c ? c : db_sum_write(db, err);
 }
 
 enum err_class db_open_writer(struct db *db, const char *path, const struct db_kind *kind,
@@ -501,6 +506,15 @@ enum err_class db_open_writer(struct db *db, const char *path, const struct db_k
     return c;
 }
 
+static enum err_class reader_check(struct db *db, const char *path, struct err *err)
+{
+    int64_t pages = 0, page_bytes = 0;
+    if (db_query_int(db, "PRAGMA page_count", &pages, err) || db_query_int(db, "PRAGMA page_size", &page_bytes, err)) {
+        return err_prefix(err, "\"%s\"", path);
+    }
+    return pages * page_bytes > check_reader_bytes ? ERR_NONE : db_sum_check(db, path, err);
+}
+
 static enum err_class reader_setup(struct db *db, const char *path, struct err *err)
 {
     bool empty = false;
@@ -510,8 +524,7 @@ static enum err_class reader_setup(struct db *db, const char *path, struct err *
         c = not_ours(db, path, err);
     }
     if (!c) {
-        c = db_exec(
-            db, "PRAGMA query_only=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON;", err);
+        c = db_exec(db, "PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON;", err);
     }
     int64_t version = 0, application = 0;
     if (!c) {
@@ -520,7 +533,10 @@ static enum err_class reader_setup(struct db *db, const char *path, struct err *
     if (!c) {
         c = db_query_int(db, "PRAGMA user_version", &version, err);
     }
-    return c ? c : version_check(db, path, application, version, err);
+    c = c ? c : version_check(db, path, application, version, err);
+    c = c ? c : reader_check(db, path, err);
+    c = c ? c : db_sum_read(db, err);
+    return c ? c : db_exec(db, "PRAGMA query_only=ON", err);
 }
 
 enum err_class db_open_reader(struct db *db, const char *path, const struct db_kind *kind, struct err *err)

@@ -17,9 +17,10 @@
 struct db_kind {
     const char *what; /* for messages: "journal", "results" */
     int32_t application_id;
-    int version;        /* of the format; a newer one on disk is refused and left untouched */
-    int page_bytes;     /* of new files */
-    const char *schema; /* SQL that makes a new file */
+    int version;               /* of the format; a newer one on disk is refused and left untouched */
+    int page_bytes;            /* of new files */
+    const char *schema;        /* SQL that makes a new file */
+    const char *const *summed; /* tables whose rows carry a checksum (db_sum.h), NULL at the end; may be NULL */
 };
 
 struct db {
@@ -34,7 +35,7 @@ struct db {
 /* Opens for writing; the caller holds a lock that keeps other writers away. If there is no such file (or an empty one)
  * it is made beside and renamed into place, with what `fill` adds (may be NULL). Errors: EXIT_TOO_NEW, EXIT_CONFIG (not
  * ours), EXIT_DATA (corrupt), EXIT_CANTCREAT, EXIT_NOPERM, EXIT_IOERR. Files up to 64 MiB are checked whole
- * (quick_check), larger ones where they are used. */
+ * (quick_check, and the checksums of db_sum.h), larger ones where they are used. */
 enum err_class db_open_writer(struct db *db, const char *path, const struct db_kind *kind,
                               enum err_class (*fill)(struct db *db, void *ctx, struct err *err), void *ctx,
                               struct err *err);

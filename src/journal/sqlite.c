@@ -11,6 +11,8 @@
  *     tally         the source's ledger (R12): count by side (0 event, 1 arrival), minute, bucket
  *     dead_letters  what could not be decoded, with its bytes
  *
+ * All but batches have row_sum (base/db_sum.h).
+ *
  * Everything of one append is in one transaction with synchronous=FULL. A batch is valid if its checksum holds and its
  * offsets do not reach into the next one; the offsets between two batches, where there are any, are a hole (skipped,
  * or taken by repair). Reader's algorithm: the batch with the highest id at or before the offset wanted, then on by id.
@@ -27,8 +29,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* A batch has a checksum of its own. */
+static const char *const summed[] = {"meta", "partitions", "notes", "tally", "dead_letters", NULL};
+
 const struct db_kind journal_kind = {
     .what = "journal",
+    .summed = summed,
     .application_id = 0x77546c4a,
     .version = 1,
     .page_bytes = 4096,

@@ -81,7 +81,7 @@ bool name_is_valid(const char *name)
 /* Columns that every stored row has, and what a view adds. */
 static const char *const own_columns[] = {"window_start", "window_end", "created_at", "key",
                                           "partition",    "generation", "epoch",      "revision",
-                                          "final",        "closed_by",  "torn"};
+                                          "final",        "closed_by",  "torn",       "row_sum"};
 
 static bool column_is_own(const char *name)
 {

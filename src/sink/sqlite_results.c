@@ -140,7 +140,10 @@ static void add_select(struct buf *sql, const struct stored_aggregation *a)
     }
 }
 
-/* ?1 aggregation, ?2 from, ?3 to, ?4 partition, ?5 generation; of the next pages ?6 window_start, ?7 key, ?8 partition
+/* The casts: SQLite puts a bare parameter in the place of the column wherever it stands, also into the checksum
+ * (db_sum.h), which would then be asked of rows that are not wanted.
+ *
+ * ?1 aggregation, ?2 from, ?3 to, ?4 partition, ?5 generation; of the next pages ?6 window_start, ?7 key, ?8 partition
  * of the row before. */
 static void rows_sql(struct buf *sql, const struct stored_aggregation *a, const struct results_query *q, bool next)
 {
@@ -158,8 +161,9 @@ static void rows_sql(struct buf *sql, const struct stored_aggregation *a, const 
                  q->newest_first ? " AND ?3 IS NOT NULL" : " AND r.window_start < ?3");
     }
     buf_addf(sql, "%s%s ORDER BY r.window_start%s, r.key, r.partition LIMIT %d",
-             q->partition >= 0 ? " AND r.partition = ?4" : "", q->generation >= 0 ? " AND r.generation = ?5" : "",
-             q->newest_first ? " DESC" : "", RESULTS_PAGE);
+             q->partition >= 0 ? " AND r.partition = CAST(?4 AS INTEGER)" : "",
+             q->generation >= 0 ? " AND r.generation = CAST(?5 AS INTEGER)" : "", q->newest_first ? " DESC" : "",
+             RESULTS_PAGE);
 }
 
 static enum err_class rows_prepare(struct row_reader *rr, struct err *err)

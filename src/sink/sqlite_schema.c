@@ -3,6 +3,7 @@
  * sqlite_schema.c - tables, columns and views of results.db. Names come from checked identifiers only (schemas_check)
  * and are quoted all the same. Columns are only ever added; a view shows what is declared now.
  */
+#include "base/db_sum.h"
 #include "base/fault.h"
 #include "sink/sqlite.h"
 
@@ -59,7 +60,8 @@ static enum err_class table_make(struct sqlite_sink *s, const struct result_sche
         schema->name);
     add_typed_columns(&sql, schema);
     buf_addz(&sql, "created_at TEXT NOT NULL, final INTEGER NOT NULL, revision INTEGER NOT NULL, closed_by INTEGER,"
-                   " epoch INTEGER NOT NULL, PRIMARY KEY (window_start, key, partition, generation)) WITHOUT ROWID");
+                   " epoch INTEGER NOT NULL, row_sum INTEGER, PRIMARY KEY (window_start, key, partition, generation)) "
+                   "WITHOUT ROWID");
     return db_exec(&s->db, sql.ptr, err);
 }
 
@@ -94,7 +96,7 @@ static enum err_class column_add(struct sqlite_sink *s, const char *name, const 
 
 static enum err_class columns_add(struct sqlite_sink *s, const struct result_schema *schema, struct err *err)
 {
-    enum err_class c = ERR_NONE;
+    enum err_class c = column_add(s, schema->name, "row_sum", "", "INTEGER", err);
     for (size_t i = 0; !c && i < schema->key_count; i++) {
         c = column_add(s, schema->name, schema->keys[i].name, "", sql_type(schema->keys[i].type), err);
     }
@@ -239,7 +241,11 @@ static enum err_class columns_put(struct sqlite_sink *s, const struct result_sch
     }
     sqlite3_finalize(st);
     st = NULL;
-    c = c ? c : db_prepare(&s->db, "INSERT INTO wt_columns VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)", &st, err);
+    c = c ? c
+          : db_prepare(&s->db,
+                       "INSERT INTO wt_columns (aggregation, position, role, name, label, type, sketch)"
+                       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                       &st, err);
     for (size_t i = 0; !c && i < schema->key_count + schema->measure_count; i++) {
         bool is_key = i < schema->key_count;
         const struct column *column = is_key ? &schema->keys[i] : &schema->measures[i - schema->key_count];
@@ -301,6 +307,81 @@ enum err_class sqlite_prepare(struct sink *base, const struct result_schema *con
     return c;
 }
 
+/* The number of a column's parameter in the row statement; 0: a column of an earlier definition, which is NULL here. */
+static size_t parameter_of(const struct result_schema *schema, struct str column)
+{
+    static const char *const first[] = {"window_start", "window_end", "created_at", "partition",  "final",
+                                        "revision",     "closed_by",  "epoch",      "generation", "key"};
+    enum { FIRST = sizeof first / sizeof *first };
+    for (size_t i = 0; i < FIRST; i++) {
+        if (str_eqz(column, first[i])) {
+            return i + 1;
+        }
+    }
+    size_t at = FIRST;
+    for (size_t i = 0; i < schema->key_count; i++) {
+        at++;
+        if (str_eqz(column, schema->keys[i].name)) {
+            return at;
+        }
+    }
+    for (size_t i = 0; i < schema->measure_count; i++) {
+        at++;
+        if (str_eqz(column, schema->measures[i].name)) {
+            return at;
+        }
+    }
+    for (size_t i = 0; i < schema->measure_count; i++) {
+        const char *name = schema->measures[i].name;
+        size_t n = strlen(name);
+        at += schema->measures[i].sketch;
+        if (schema->measures[i].sketch && str_starts(column, str_n(name, n)) &&
+            str_eqz(str_n(column.ptr + n, column.len - n), "_sketch")) {
+            return at;
+        }
+    }
+    return 0;
+}
+
+/* What a row that is there already has afterwards: what is set (R8), and what stays. */
+static void kept_column(struct buf *sql, const struct result_schema *schema, size_t parameter, struct str column)
+{
+    enum { FINAL = 5, EPOCH = 8, KEY = 10 };
+    bool set = (parameter >= FINAL && parameter <= EPOCH) || parameter > KEY + schema->key_count;
+    buf_addf(sql, "%s\"%.*s\"", set ? "excluded." : "", STR_ARG(column));
+}
+
+/* wt_sum() over the table's columns in their order, as db_sum.c takes them: of a new row, or of one that is there. */
+static enum err_class row_sum_add(struct sqlite_sink *s, const struct result_schema *schema, bool is_new,
+                                  struct buf *sql, struct err *err)
+{
+    AUTO(buf) struct buf table = {0};
+    sqlite3_stmt *st = NULL;
+    bool row = true;
+    const char *before = "wt_sum(";
+    buf_addf(&table, "%s_rows", schema->name);
+    enum err_class c = db_prepare(
+        &s->db, "SELECT name FROM pragma_table_info(?1, 'main') WHERE name NOT IN ('row_sum', 'created_at')", &st, err);
+    if (!c) {
+        db_bind_text(st, 1, buf_str(&table));
+    }
+    for (int n = 0; !c && n < DB_SUM_COLUMNS && (c = db_step(&s->db, st, &row, err)) == ERR_NONE && row; n++) {
+        size_t at = parameter_of(schema, db_column(st, 0));
+        buf_addz(sql, before);
+        if (!is_new) {
+            kept_column(sql, schema, at, db_column(st, 0));
+        } else if (at) {
+            buf_addf(sql, "?%zu", at);
+        } else {
+            buf_addz(sql, "NULL");
+        }
+        before = ", ";
+    }
+    buf_addc(sql, ')');
+    sqlite3_finalize(st);
+    return c;
+}
+
 /* ?1 window_start, ?2 window_end, ?3 created_at, ?4 partition, ?5 final, ?6 revision, ?7 closed_by, ?8 epoch,
  * ?9 generation, ?10 key, then keys, measures, sketches of those that have one. */
 enum err_class sqlite_row_statement(struct sqlite_sink *s, struct sqlite_aggregation *a, struct err *err)
@@ -308,7 +389,7 @@ enum err_class sqlite_row_statement(struct sqlite_sink *s, struct sqlite_aggrega
     if (a->row_put != NULL) {
         return ERR_NONE;
     }
-    AUTO(buf) struct buf sql = {0}, set = {0};
+    AUTO(buf) struct buf sql = {0}, set = {0}, sum = {0};
     const struct result_schema *schema = a->schema;
     size_t values = 10 + schema->key_count + schema->measure_count;
     buf_addf(&sql,
@@ -316,7 +397,7 @@ enum err_class sqlite_row_statement(struct sqlite_sink *s, struct sqlite_aggrega
              " epoch, generation, key",
              schema->name);
     add_columns(&sql, schema, ", ", "", true);
-    buf_addz(&sql, ") VALUES (?1");
+    buf_addz(&sql, ", row_sum) VALUES (?1");
     for (size_t i = 0; i < schema->measure_count; i++) {
         values += schema->measures[i].sketch;
         buf_addf(&set, ", \"%s\" = excluded.\"%s\"", schema->measures[i].name, schema->measures[i].name);
@@ -328,12 +409,16 @@ enum err_class sqlite_row_statement(struct sqlite_sink *s, struct sqlite_aggrega
     for (size_t i = 2; i <= values; i++) {
         buf_addf(&sql, ", ?%zu", i);
     }
+    buf_addz(&sql, ", ");
+    enum err_class c = row_sum_add(s, schema, true, &sql, err);
+    c = c ? c : row_sum_add(s, schema, false, &sum, err);
     buf_addf(&sql,
              ") ON CONFLICT (window_start, key, partition, generation) DO UPDATE SET final = excluded.final,"
-             " revision = excluded.revision, closed_by = excluded.closed_by, epoch = excluded.epoch%s",
-             set.len ? set.ptr : "");
+             " revision = excluded.revision, closed_by = excluded.closed_by, epoch = excluded.epoch,"
+             " row_sum = %s%s",
+             sum.ptr, set.len ? set.ptr : "");
     if (!fault("R8.rank")) {
         buf_addz(&sql, " WHERE (excluded.epoch, excluded.revision, excluded.final) > (epoch, revision, final)");
     }
-    return db_prepare(&s->db, sql.ptr, &a->row_put, err);
+    return c ? c : db_prepare(&s->db, sql.ptr, &a->row_put, err);
 }

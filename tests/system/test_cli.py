@@ -405,15 +405,25 @@ def address(process):
 
 
 def change(file, statement, *values):
-    """Behind the program's back; -> the first value of the answer, if there is one. Leaves no -wal behind."""
+    """Behind the program's back; -> the first value of the answer, if there is one. Leaves no -wal behind, nor checksums of rows
+    that say something else now."""
     db = sqlite3.connect(file)
     try:
         row = db.execute(statement, values).fetchone()
+        if not statement.startswith(('select', 'pragma')):
+            forget_sums(db)
         db.commit()
         db.execute('pragma wal_checkpoint(truncate)')
         return row and row[0]
     finally:
         db.close()
+
+
+def forget_sums(db):
+    """What a person does who changes a row by hand: its checksum is not known any more."""
+    summed = "select t.name from sqlite_schema t, pragma_table_info(t.name) c where t.type = 'table' and c.name = 'row_sum'"
+    for table, in db.execute(summed).fetchall():
+        db.execute(f'update "{table}" set row_sum = null')
 
 
 def corrupt_a_batch(directory):

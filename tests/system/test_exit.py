@@ -11,7 +11,7 @@ import subprocess
 import unittest
 
 import wikitally
-from test_cli import change
+from test_cli import change, forget_sums
 
 FILES_ALWAYS = 4            # a program with three open files and one more cannot even load its libraries
 FILE_MAX = 160_000          # bytes; less than any run needs
@@ -253,6 +253,7 @@ def change_now(file, statement):
     db = sqlite3.connect(file, timeout=30)
     try:
         db.execute(statement)
+        forget_sums(db)
         db.commit()
     finally:
         db.close()

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * db_sum.h - a checksum in each row, so that a changed byte inside of a sound page is no answer (private to db.c).
+ *
+ * SQLite notices a page that is no page, not a page that says something else. So tables have a last column `row_sum`:
+ * wt_sum() of the others. A writer's rows get theirs by triggers of its connection alone, or from the statement that
+ * writes them; all of them are compared when a writer opens the file. A reader looks at such tables through views of
+ * its connection alone, which fail at the first row that differs. So neither appears in the file, and any SQLite client
+ * can read and write it; who changes a row by hand sets its row_sum to NULL: unknown, and made anew at the next start.
+ *
+ * A query beside `column = parameter` that scans more rows than match has to write the parameter as an expression with
+ * a type (CAST): see sink/sqlite_results.c. What it cannot notice: a page as it was before, which was right once.
+ */
+#ifndef WIKITALLY_BASE_DB_SUM_H
+#define WIKITALLY_BASE_DB_SUM_H
+
+#include "base/db.h"
+
+/* More columns than a function takes are not summed, the later ones. */
+enum { DB_SUM_COLUMNS = 100 };
+
+/* Of a fresh connection: wt_sum(values...) is their checksum, and wt_ok(row_sum, values...) is 1 or fails as corrupt. A
+ * value counts by its place, and as what a column's affinity makes of it: 12 and '12' are the same; NULL is nothing. */
+enum err_class db_sum_functions(struct db *db, struct err *err);
+/* Compares all of them: EXIT_DATA naming the table where a row differs. A writer does, and a reader of a small file: a
+ * row that is out of its place can hide others from who looks for them. */
+enum err_class db_sum_check(struct db *db, const char *path, struct err *err);
+/* Of a writer, after the check: the column where a table of kind->summed lacks it, the sums that are unknown there, and
+ * the triggers. */
+enum err_class db_sum_write(struct db *db, struct err *err);
+/* Of a reader: the views. */
+enum err_class db_sum_read(struct db *db, struct err *err);
+
+#endif
