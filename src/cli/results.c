@@ -38,7 +38,7 @@ static bool print_row(const struct stored_row *row, void *ctx)
     out_text(p->out, row->row.key);
     for (size_t i = 0; i < p->measure_count; i++)
         print_cell(p->out, &row->row.measures[i]);
-    out_z(p->out, row->row.final ? "final" : "open");
+    out_z(p->out, row->torn ? "torn" : row->row.final ? "final" : "open"); /* R10: incomplete, whatever it is beside */
     out_int(p->out, row->row.revision);
     if (row->row.closed_by >= 0)
         out_int(p->out, row->row.closed_by);
