@@ -9,6 +9,7 @@ import signal
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -22,6 +23,31 @@ def environment():
     """Nothing of the caller's configuration reaches the program."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(('WIKITALLY', 'XDG_'))}
     return {**kept, 'HOME': '/nonexistent'}
+
+
+class Memory:
+    """The most that a process held, looked at until it ends: what wait4 says of it begins with the memory of this one."""
+
+    def __init__(self, pid):
+        self.pid, self.most_kb = pid, 0
+        self.thread = threading.Thread(target=self.look, daemon=True)
+        self.thread.start()
+
+    def look(self):
+        while True:
+            try:
+                with open(f'/proc/{self.pid}/status') as file:
+                    match = re.search(r'^VmHWM:\s+(\d+)', file.read(), re.M)
+            except OSError:
+                return
+            if not match:                               # it has ended
+                return
+            self.most_kb = max(self.most_kb, int(match[1]))
+            time.sleep(0.02)
+
+    def most_mb(self):
+        self.thread.join()
+        return self.most_kb / 1024
 
 
 class Bench:
@@ -52,16 +78,17 @@ class Bench:
 
     def timed(self, *arguments):
         """Runs it to its end -> (seconds, most memory in MB)."""
-        began = time.monotonic()
-        process = subprocess.Popen([PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.PIPE, env=environment())
-        said = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        process.stderr.close()
-        if process.returncode != 0:
-            raise SystemExit(f'bench: wikitally {" ".join(map(str, arguments))}: {process.returncode}\n{said[-2000:].decode()}')
-        return time.monotonic() - began, usage.ru_maxrss / 1024
+        with tempfile.TemporaryFile() as log:
+            began = time.monotonic()
+            process = subprocess.Popen([PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                       stderr=log, env=environment())
+            memory = Memory(process.pid)
+            process.wait()
+            took = time.monotonic() - began
+            if process.returncode != 0:
+                raise SystemExit(f'bench: wikitally {" ".join(map(str, arguments))}: {process.returncode}\n'
+                                 f'{os.pread(log.fileno(), 1 << 20, 0)[-2000:].decode(errors="replace")}')
+        return took, memory.most_mb()
 
     def fresh(self, name):
         directory = self.folder / name
@@ -108,13 +135,11 @@ class Bench:
         """-> (its lines of JSON, most memory in MB)."""
         target = BUILD / 'tests/bench' / f'bench_{name}'
         process = subprocess.Popen([target, *map(str, arguments)], stdout=subprocess.PIPE)
-        text = process.stdout.read()
-        process.stdout.close()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        memory = Memory(process.pid)
+        text, _ = process.communicate()
         if process.returncode != 0:
             raise SystemExit(f'bench: {target.name} ended with {process.returncode}')
-        return json.loads(text.splitlines()[-1]), usage.ru_maxrss / 1024
+        return json.loads(text.splitlines()[-1]), memory.most_mb()
 
 
 def build_tools():
