@@ -15,9 +15,8 @@
 #include "source/link.h"
 
 enum {
-    NEWER_MAX = 3,  /* records newer than the position, in a row before the last one came again: some were skipped */
-    BREAKS_MAX = 2, /* resumes in a row that were not continuous; the next one goes on with a gap */
-};
+    NEWER_MAX = 3
+}; /* records newer than the position, in a row before the last one came again: some were skipped */
 
 /* What one record is to a topic on a connection, before it is decided what becomes of it. */
 struct standing {
@@ -56,6 +55,9 @@ static bool standing_skipped(const struct admission *a, const struct standing *s
     bool lacked = !s->known && !s->ahead;
     if (fault("R3.nothing")) {
         return lacked && s->passes && d->dt_us > s->topic->high_us + a->options.overlap_us;
+    }
+    if (lacked && d->kind == CHANGE_CANARY && d->dt_us > s->topic->high_us + a->options.overlap_us) {
+        return true; /* its clock is the service's own; and waiting has its price where upstream forgets */
     }
     s->on->newer = lacked && d->dt_us > s->topic->high_us ? s->on->newer + 1 : 0;
     return s->on->newer >= (s->topic->breaks < BREAKS_MAX ? NEWER_MAX : 1);

@@ -167,8 +167,9 @@ static int64_t branch_key(const struct merge *m, const struct branch *b)
     if (dt_us == TIME_NONE) {
         return INT64_MIN; /* no reason to wait */
     }
-    if (!b->line.link.topics[b->topic].joined && topic->last.text[0] && !fault("R3.first")) {
-        return earliest(dt_us, latest(topic->high_us, 0)); /* a re-delivery: it brings nothing to be merged */
+    bool redelivery = !b->line.link.topics[b->topic].joined && topic->last.text[0] && topic->breaks < BREAKS_MAX;
+    if (redelivery && !fault("R3.first")) {
+        return earliest(dt_us, latest(topic->high_us, 0)); /* it brings nothing to be merged */
     }
     if (dt_us > arrival_us + m->f->options.skew_us && !fault("R3.pkey")) {
         /* From the future: its own time would hold up all behind it. */
