@@ -3,7 +3,7 @@
  * generator_source.c - made-up events as a source (source.h: source_open_generator).
  *
  * Its position is the note "generator": {"seed":"7","start_us":...,"records":1234}. Events are a function of seed and
- * start, so after a kill it makes the first 1,234 again (about 400,000 a second), throws them away and goes on.
+ * start, so after a kill it makes the first 1,234 again, throws them away and goes on.
  */
 #include "source/feeder.h"
 #include "source/json.h"
