@@ -107,7 +107,8 @@ static bool flush(struct stream *s)
     while (sent && rest.len > 0) {
         size_t slice = s->rate > 0 ? (size_t)(s->rate / 20 + 1) : rest.len;
         slice = slice < rest.len ? slice : rest.len;
-        sent = !failpoint("upstream.sending") && connection_send(s->connection, str_n(rest.ptr, slice)) && (s->rate == 0 || linger(s, 50000));
+        sent = !failpoint("upstream.sending") && connection_send(s->connection, str_n(rest.ptr, slice)) &&
+               (s->rate == 0 || linger(s, 50000));
         rest = str_n(rest.ptr + slice, rest.len - slice);
     }
     buf_clear(&s->out);

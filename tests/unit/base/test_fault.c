@@ -108,10 +108,8 @@ static void mistakes_are_not_silent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(named_clauses_go),
-        cmocka_unit_test(errors_come_at_their_count),
-        cmocka_unit_test(an_error_has_a_name),
-        cmocka_unit_test(kills_at_its_count),
+        cmocka_unit_test(named_clauses_go),        cmocka_unit_test(errors_come_at_their_count),
+        cmocka_unit_test(an_error_has_a_name),     cmocka_unit_test(kills_at_its_count),
         cmocka_unit_test(mistakes_are_not_silent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
