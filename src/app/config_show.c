@@ -12,9 +12,12 @@
  * masked. */
 void config_add_url(struct buf *out, struct str url)
 {
-    const char *scheme = url.ptr ? memmem(url.ptr, url.len, "://", 3) : NULL;
+    if (url.len == 0) {
+        return;
+    }
+    const char *scheme = memmem(url.ptr, url.len, "://", 3);
     const char *from = scheme ? scheme + 3 : url.ptr;
-    const char *at = url.len ? memrchr(url.ptr, '@', url.len) : NULL;
+    const char *at = memrchr(url.ptr, '@', url.len);
     if (!at || at < from) {
         buf_add(out, url);
         return;
