@@ -14,10 +14,6 @@
 
 #include "source/link.h"
 
-enum {
-    NEWER_MAX = 3
-}; /* records newer than the position, in a row before the last one came again: some were skipped */
-
 /* What one record is to a topic on a connection, before it is decided what becomes of it. */
 struct standing {
     struct topic_position *topic;
@@ -26,8 +22,7 @@ struct standing {
     bool proved, joined;   /* before this record */
     bool passes, known;
     bool is_last;  /* it is the last one received before */
-    bool older;    /* than the table reaches */
-    bool by_order; /* not known, before the last record came again: a re-delivery all the same */
+    bool by_order; /* older than the table reaches, before the last record came again: a re-delivery */
 };
 
 static bool record_known(const struct admission *a, const struct decoded *d, const char **ret_reason)
@@ -47,22 +42,6 @@ static bool record_passes(struct admission *a, const struct decoded *d)
     return d->kind != CHANGE_EDIT_LIKE || !a->filter || filter_match(a->filter, a->values);
 }
 
-/* R3: does what comes before the last record tell that records were skipped? A newer one can be an old one whose
- * producer's clock ran ahead: two more right behind it tell, or silence (link_silent). Waiting for them loses nothing:
- * before the last record nothing is new, and the position does not move. */
-static bool standing_skipped(const struct admission *a, const struct standing *s, const struct decoded *d)
-{
-    bool lacked = !s->known && !s->ahead;
-    if (fault("R3.nothing")) {
-        return lacked && s->passes && d->dt_us > s->topic->high_us + a->options.overlap_us;
-    }
-    if (lacked && d->kind == CHANGE_CANARY && d->dt_us > s->topic->high_us + a->options.overlap_us) {
-        return true; /* its clock is the service's own; and waiting has its price where upstream forgets */
-    }
-    s->on->newer = lacked && d->dt_us > s->topic->high_us ? s->on->newer + 1 : 0;
-    return s->on->newer >= (s->topic->breaks < BREAKS_MAX ? NEWER_MAX : 1);
-}
-
 /* R3: is the connection continuous? -> ERR_RETRY: close and resume. */
 static enum err_class standing_join(struct admission *a, struct standing *s, const struct decoded *d, struct err *err)
 {
@@ -70,16 +49,16 @@ static enum err_class standing_join(struct admission *a, struct standing *s, con
     if (!s->joined && s->is_last) {
         s->on->joined = s->on->proved = true;
         t->breaks = 0;
-    } else if (!s->joined && !fault("R3.joined") && standing_skipped(a, s, d)) {
+    } else if (!s->joined && !fault("R3.joined") && s->passes && !s->known && !s->ahead &&
+               d->dt_us > t->high_us + a->options.overlap_us) {
         a->moved = true;
-        if (t->breaks < BREAKS_MAX) {
+        if (t->breaks < 2) {
             t->breaks++;
             return err_set(err, ERR_RETRY, 0, "resume of \"%s\" is not continuous", t->name);
         }
         position_add_gap(&a->position, t->name, t->high_us, d->dt_us);
         t->breaks = 0;
         s->joined = true;
-        s->by_order = s->older && !fault("R3.order");
     }
     s->on->proved = s->on->proved || s->proved;
     s->on->joined = s->on->joined || s->joined || fault("R3.joined");
@@ -98,10 +77,8 @@ static struct standing standing_of(struct admission *a, struct link *link, const
     s.joined = s.on->joined || s.proved;
     s.is_last = event_name_eq(&d->name, &s.topic->last);
     int64_t clock_us = identities_now(a->identities, d->topic);
-    s.older = clock_us != TIME_NONE && d->dt_us < clock_us - a->options.horizon_us;
-    /* Without an offset what an earlier connection left out is in no hole, and comes in the overlap or never. */
-    bool before = !s.joined && !s.is_last && d->offset >= 0 && !fault("R3.nothing");
-    s.by_order = !fault("R3.order") && !s.proved && !known && (s.older || before);
+    s.by_order = !fault("R3.order") && !s.proved && !known && clock_us != TIME_NONE &&
+                 d->dt_us < clock_us - a->options.horizon_us;
     return s;
 }
 
@@ -124,20 +101,6 @@ static void stream_move(struct admission *a, const struct decoded *d)
     }
 }
 
-/* The topic's position, forward or back (R3). */
-static void high_move(const struct admission *a, struct topic_position *t, const struct standing *s,
-                      const struct decoded *d, bool duplicate)
-{
-    bool heard = t->high_us != TIME_NONE, ahead = s->ahead && !fault("R3.pfuture");
-    if (heard && !duplicate && d->dt_us < t->high_us - a->options.skew_us && !fault("R3.retract")) {
-        t->high_us = d->dt_us; /* what was received before it was dated ahead of where the topic is */
-    }
-    if (!heard || !ahead) {
-        int64_t high_us = ahead ? d->arrival_us : d->dt_us;
-        t->high_us = high_us > t->high_us ? high_us : t->high_us;
-    }
-}
-
 /* What the record leaves behind in the position of its topic. */
 static void standing_settle(struct admission *a, struct link *link, const struct standing *s, const struct decoded *d,
                             enum outcome outcome)
@@ -151,8 +114,9 @@ static void standing_settle(struct admission *a, struct link *link, const struct
                                  d->arrival_us, s->joined, s->is_last, duplicate};
         audit_record(&a->audit, numberings, count, &s->on->numbering, &r);
     }
-    if (s->on->joined) {
-        high_move(a, t, s, d, duplicate);
+    if (s->on->joined && (t->high_us == TIME_NONE || !s->ahead || fault("R3.pfuture"))) {
+        int64_t high_us = s->ahead && !fault("R3.pfuture") ? d->arrival_us : d->dt_us;
+        t->high_us = high_us > t->high_us ? high_us : t->high_us;
     }
     if (!duplicate && s->joined && d->name.text[0]) {
         t->last = d->name;

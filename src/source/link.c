@@ -26,17 +26,6 @@ int64_t link_now(const struct link *l, int64_t mono_us)
     return l->date_us + (mono_us - l->opened_mono_us);
 }
 
-bool link_silent(const struct link *l, struct position *p, const size_t *topics, size_t topic_count)
-{
-    bool changed = false;
-    for (size_t i = 0; i < topic_count; i++) {
-        bool skipped = !l->topics[topics[i]].joined && l->topics[topics[i]].newer > 0;
-        p->topics[topics[i]].breaks += skipped;
-        changed = changed || skipped;
-    }
-    return changed;
-}
-
 static bool never_heard(const struct position *p, size_t topic)
 {
     return !p->topics[topic].last.text[0];

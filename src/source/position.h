@@ -10,7 +10,6 @@
 
 #include "source/audit.h"
 
-enum { BREAKS_MAX = 2 }; /* resumes in a row that were not continuous; the next one goes on with a gap */
 enum { POSITION_TOPICS = 16, GAPS_MAX = 1000, TAILS_MAX = 2000 };
 
 struct topic_position {

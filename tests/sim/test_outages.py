@@ -18,7 +18,6 @@ WIKITALLY_SIM_SEED: one seed instead of each test's own. --faults: needs a build
 """
 import collections
 import copy
-import itertools
 import os
 import random
 import sys
@@ -42,10 +41,8 @@ class Scheduled(model.Connection):
     """A connection that is cut and falls silent when the schedule says so, not by chance."""
 
     def __init__(self, world, now, wanted, omit=True):
-        p = world.p
-        if p['clusters']:                               # (until, cluster): which one answers, when
-            p['cluster'] = next(cluster for until, cluster in p['clusters'] if now < until)
         super().__init__(world, now, wanted, omit)
+        p = world.p
         if p['endless']:                                # not even after the server's usual 15 minutes
             self.dies = min([start for start, _ in p['outages'] if start >= now], default=model.NEVER)
         self.dies = min([self.dies] + [at for at in p['cuts_at'] if at > now])
@@ -61,34 +58,7 @@ class Scheduled(model.Connection):
                 self.stall = (max(start, now), stop)
 
 
-class Dated(model.World):
-    """An upstream in which single records are dated ahead, because their producer's clock is."""
-
-    def __init__(self, rng, p):
-        super().__init__(rng, p)
-        self.dated = set()
-        for topic, at, by in p['dated']:
-            wrong = next(m for m in self.messages[topic] if m.kind == 'change' and m.at >= at)
-            right = wrong._replace(dt=wrong.dt + by)
-            self.dated.add(right.id)
-            self.messages[topic] = [right if m is wrong else m for m in self.messages[topic]]
-            for cluster in TOPICS:
-                rows = [row._replace(msg=right) if row.msg is wrong else row for row in self.log[cluster, topic]]
-                self.log[cluster, topic] = rows
-                self.high[cluster, topic] = list(itertools.accumulate((row.msg.dt for row in rows), max))
-
-
-class Killable(resume.Program):
-    """Killed once if the schedule says so: right after the commit of the records that are dated ahead."""
-
-    def commit(self, words):
-        super().commit(words)
-        if self.p['kill'] and self.world.dated <= {rec.id for rec in self.journal[0]}:
-            self.p['kill'] = False
-            raise resume.Killed
-
-
-model.Connection, model.World = Scheduled, Dated
+model.Connection = Scheduled
 
 
 def schedule(**other):
@@ -96,19 +66,18 @@ def schedule(**other):
     p = dict(minutes=45, gap=3 * S, pods=(0,), jitter=20, seconds=False, poison=0, poison_by=(90 * S,), bad=0, dups=0, future=0.01,
              first=0, switches=[], both=1, quiet=[], lag=0, mirror_stalls=[], retention=model.FAR, race=0, outages=[], cuts=0,
              stalls=0, omit=0, crash=0, restart=(0,), batch=5, partitions=1, keep=10, cluster=None, no_canary=(), start=MIN,
-             cuts_at=[], stalls_at=[], mute=[], endless=False, within=None, stall_of=None, stall_after=0,
-             dated=[], clusters=[], kill=False)
+             cuts_at=[], stalls_at=[], mute=[], endless=False, within=None, stall_of=None, stall_after=0)
     p.update(other)
     return p
 
 
 def uninterrupted(p):
-    return dict(p, outages=[], cuts_at=[], stalls_at=[], mute=[], endless=True, stall_of=None, kill=False)
+    return dict(p, outages=[], cuts_at=[], stalls_at=[], mute=[], endless=True, stall_of=None)
 
 
 def run(p, seed, faults=(), wall=(), env=None):
     world = model.World(random.Random(f'outages {seed}'), copy.deepcopy(p))
-    program = Killable(world, BINARY, faults, seed, wall, env)
+    program = resume.Program(world, BINARY, faults, seed, wall, env)
     program.run()
     return world, program
 
@@ -266,61 +235,6 @@ class Outages(unittest.TestCase):
         self.assertEqual(differences(world, program, base), [])
         if FAULTS:
             self.assertGreater(len(differences(*run(p, 1, ('R3.pyoung',)), base)), 100)
-
-    def ahead(self, p, clause, seed=1, least=1):
-        """Judged as without the interruption; without the clause at least so many events are not."""
-        base = run(uninterrupted(p), seed)[1]
-        world, program, wrong = self.one(p, seed)
-        self.assertEqual(wrong[:4], [])
-        self.journalled(world, program)
-        if FAULTS:
-            self.assertGreaterEqual(len(differences(*run(p, seed, (clause,)), base)), least)
-
-    def test_R3_doubt_a_backlog_that_begins_with_a_record_dated_ahead(self):
-        """The first record after the switch is dated 10 minutes ahead, which is over when it is fetched: it looks like the
-        first of a topic that was quiet. The canary of the other topic must not come before what stands behind it."""
-        for topic in (0, 1):
-            with self.subTest(topic=topic):
-                self.ahead(schedule(first=topic, future=0, outages=[(20 * MIN, 40 * MIN)], switches=[26 * MIN],
-                                    dated=[(TOPICS[1 - topic], 26 * MIN, 10 * MIN)]), 'R3.doubt', least=10)
-
-    def test_R3_first_a_record_dated_ahead_comes_again(self):
-        """It was received before the outage, and what stands behind it must not wait for 9 minutes of the other topic."""
-        for topic in (0, 1):
-            with self.subTest(topic=topic):
-                self.ahead(schedule(first=topic, future=0, outages=[(20 * MIN, 40 * MIN)], switches=[25 * MIN],
-                                    dated=[(TOPICS[topic], 19 * MIN + 30 * S, 10 * MIN)]), 'R3.first', least=10)
-
-    def test_R3_retract_killed_behind_a_record_dated_ahead(self):
-        """In the middle of a backlog; it is dated half a minute before the restart. That is not how far the topic has come."""
-        for topic in (0, 1):
-            with self.subTest(topic=topic):
-                self.ahead(schedule(first=topic, future=0, batch=1, outages=[(20 * MIN, 40 * MIN)], switches=[30 * MIN], both=9 * MIN,
-                                    dated=[(TOPICS[topic], 24 * MIN, 15 * MIN + 30 * S)], kill=True), 'R3.retract')
-
-    def in_order(self, p, faults=()):
-        """-> check's verdict, and: is one topic's journal in its upstream's order?"""
-        world, program = run(p, 1, faults)
-        at = {m.id: m.at for topic in TOPICS for m in world.messages[topic]}
-        times = [at[rec.id] for rec in program.journal[0] if rec.topic == TOPICS[0]]
-        return model.check(world, program) + program.pos.gaps, times == sorted(times)
-
-    def test_R3_nothing_is_new_after_a_skipped_start(self):
-        """The mirror stands still, so nothing that it has is as new as where the client resumes: it begins at the end of
-        the topic, but only after the mirror's burst. What was skipped must not come after what came instead."""
-        p = schedule(gap=S, race=15 * S, mirror_stalls=[(20 * MIN, 24 * MIN)], cuts_at=[23 * MIN + 55 * S],
-                     clusters=[(23 * MIN + 55 * S, TOPICS[0]), (model.NEVER, TOPICS[1])])
-        self.assertEqual(self.in_order(p), ([], True))
-        if FAULTS:
-            self.assertEqual(self.in_order(p, ('R3.nothing',))[1], False)
-
-    def test_R3_nothing_is_new_from_before_the_journal(self):
-        """A record from before the journal's first is dated ahead, so that each resume begins with it; when that time has
-        come it looks newer than the position. It is no gap, and what stands behind it is not new, either."""
-        p = schedule(start=5 * MIN, dated=[(TOPICS[0], 3 * MIN, 10 * MIN)], outages=[(8 * MIN, 14 * MIN)])
-        self.assertEqual(self.in_order(p), ([], True))
-        if FAULTS:
-            self.assertNotEqual(self.in_order(p, ('R3.nothing',)), ([], True))
 
     def test_R3_again_what_was_filtered_and_produced_twice_is_nothing_new(self):
         """Everything is filtered, everything is produced twice, then the source is silent but for its canaries."""
