@@ -422,7 +422,7 @@ static enum err_class make(const char *path, const struct db_kind *kind,
                          kind->what, path);
     }
     c = failpoint_err("db.after_rename", err);
-    return c || fault("C-S1.directory") ? c : directory_sync(path, err);
+    return c ? c : directory_sync(path, err);
 }
 
 /* A whole check takes minutes on a large file; there the checksums of what is read have to do. */

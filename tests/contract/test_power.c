@@ -6,7 +6,8 @@
  * what a cut left, so recovery is cut too.
  *
  * WIKITALLY_RUNS: how many cuts (300); WIKITALLY_SEED repeats them. A kill -9 proves nothing of this: the kernel keeps
- * what a process wrote. Seeded faults that this notices: C-S1.sync, C-S1.directory.
+ * what a process wrote. Seeded fault that this notices: C-S1.sync. (A missing sync of the directory is not one: the
+ * first commit makes a write-ahead log, and SQLite syncs the directory for that.)
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -28,7 +28,6 @@ POWER = 'tests/contract/test_contract_power'
 INGEST, REQUEST = 'tests/unit/app/test_app_ingest', 'tests/unit/serve/test_serve_request'
 
 NOTICED = {
-    'C-S1.directory': POWER,
     'C-S1.sync': POWER,
     'C-S2.lock': JOURNAL,
     'C-S3.broken': JOURNAL,
