@@ -12,7 +12,7 @@
  * masked. */
 void config_add_url(struct buf *out, struct str url)
 {
-    if (url.len == 0) {
+    if (!url.ptr || url.len == 0) {
         return;
     }
     const char *scheme = memmem(url.ptr, url.len, "://", 3);
