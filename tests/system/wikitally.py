@@ -33,6 +33,8 @@ DATA = pathlib.Path(os.environ.get('WIKITALLY_SHARED') or ROOT.parent / 'shared'
 ORACLE = ROOT / 'tests/oracle/oracle.py'
 BUILT_IN = ('bots', 'timeseries', 'titles', 'user_edit_counts', 'website')
 
+signal.signal(signal.SIGINT, signal.default_int_handler)    # who starts the tests in the background has it ignored for all
+
 Done = collections.namedtuple('Done', 'code out err')
 
 
