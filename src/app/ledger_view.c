@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LEDGER_TRIES = 20 };
+enum { LEDGER_TRIES = 200 }; /* of some milliseconds each */
 
 struct reading {
     struct ledger_view *view;
