@@ -213,16 +213,17 @@ static void check_permissions(struct doctor *d)
     const struct passwd *owner = getpwuid(st.st_uid);
     buf_addf(&chown_text, "sudo chown -R %s '%s'", owner ? owner->pw_name : "USER", path);
     buf_addf(&chmod_text, "chmod 700 '%s'", path);
-    if (geteuid() != 0 && st.st_uid != geteuid())
+    if (geteuid() != 0 && st.st_uid != geteuid()) {
         doctor_say(d, "permissions", "fail", "wikitally run --data-dir DIR", "\"%s\" belongs to user %s", path,
                    owner ? owner->pw_name : "(no name)");
-    else if (count_strangers(path, st.st_uid, stranger, sizeof stranger) > 0)
+    } else if (count_strangers(path, st.st_uid, stranger, sizeof stranger) > 0) {
         doctor_say(d, "permissions", "fail", chown_text.ptr, "\"%s\" in it does not belong to the owner of \"%s\"",
                    stranger, path);
-    else if (st.st_mode & (S_IWGRP | S_IWOTH))
+    } else if (st.st_mode & (S_IWGRP | S_IWOTH)) {
         doctor_say(d, "permissions", "warn", chmod_text.ptr, "others may write in \"%s\"", path);
-    else
+    } else {
         doctor_say(d, "permissions", "ok", NULL, "\"%s\" and what is in it have one owner", path);
+    }
 }
 
 static void check_user(struct doctor *d)
