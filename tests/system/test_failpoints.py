@@ -72,6 +72,7 @@ class Failpoints(Killed):
         """At the failpoint: the N-th time that it comes by, or else the first; each in a directory as it was. -> how it ended"""
         for nth in (self.random.randrange(2, 9), 1):
             shutil.rmtree(self.directory, ignore_errors=True)
+            (self.folder / 'recording.zst').unlink(missing_ok=True)
             if prepared:
                 shutil.copytree(prepared, self.directory)
             done = self.wikitally(*command, code=None, env={'WIKITALLY_FAILPOINT': f'{first}{point}:{action}@{nth}'})
@@ -208,7 +209,6 @@ class Failpoints(Killed):
     def in_recording(self, point, action):
         """What was written before can be played; the file is not taken for the whole, nor written over."""
         recording = self.folder / 'recording.zst'
-        recording.unlink(missing_ok=True)
         command = ['record', recording, '--source', f'replay:{self.file}']
         self.strike(point, action, command)
         done = self.wikitally(*command, code=73)

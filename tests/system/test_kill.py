@@ -72,7 +72,8 @@ class Killed(wikitally.Case):
 
     def assert_letters(self, of_source, of_task):
         letters = self.tsv('deadletters', 'list')
-        self.assertEqual(collections.Counter(letter['stage'] == 'source' for letter in letters), {True: of_source, False: of_task})
+        stages = collections.Counter(letter['stage'] == 'source' for letter in letters)
+        self.assertEqual((stages[True], stages[False]), (of_source, of_task))
         self.assertEqual(len({letter['id'] for letter in letters}), len(letters))
         self.assertEqual(len({(letter['stage'], letter['position']) for letter in letters}), len(letters), 'a letter twice')
 
