@@ -13,12 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LEDGER_TRIES = 200 }; /* of some milliseconds each */
-
 struct reading {
     struct ledger_view *view;
     const struct ledger_range *range;
-    bool only_ends; /* the ends of the journal, not its ledger */
     size_t cap;
     int64_t totals[2][SOURCE_BUCKETS];
 };
@@ -209,8 +206,7 @@ static enum err_class read_journal(const char *directory, struct reading *r, int
     enum err_class cls = journal_reader_open(directory, &reader, err);
     if (cls)
         return cls;
-    cls = r->only_ends ? ERR_NONE : journal_reader_tally(reader, add_source, r, err);
-    if (!cls)
+    if (!(cls = journal_reader_hold(reader, err)) && !(cls = journal_reader_tally(reader, add_source, r, err)))
         cls = journal_reader_info(reader, &info, err);
     *ret_end = 0;
     for (uint32_t p = 0; !cls && p < info.partitions; p++) {
@@ -263,69 +259,23 @@ static enum err_class read_results(const char *directory, struct reading *r, str
             *err = (struct err){0};
         return missing ? ERR_NONE : cls;
     }
-    cls = results_lines(results, add_position, positions, err);
-    if (!cls)
-        cls = results_tally(results, NULL, add_task, r, err);
-    if (!cls)
+    if (!(cls = results_hold(results, err)) && !(cls = results_lines(results, add_position, positions, err)) &&
+        !(cls = results_tally(results, NULL, add_task, r, err)))
         cls = sum_rows(positions, results, err);
     results_close(results);
     return cls;
-}
-
-/* What no commit may change while the sums are read: versions of the lines, ends of the journal. */
-struct stamp {
-    int64_t versions, ends;
-};
-
-static bool add_version(const struct stored_line *l, void *ctx)
-{
-    ((struct stamp *)ctx)->versions += l->line.version;
-    return true;
-}
-
-static enum err_class read_stamp(const char *directory, struct stamp *ret_stamp, struct err *err)
-{
-    struct results *results;
-    struct reading ends = {.only_ends = true};
-    *ret_stamp = (struct stamp){0};
-    enum err_class cls = results_open(directory, &results, err);
-    if (!cls) {
-        cls = results_lines(results, add_version, ret_stamp, err);
-        results_close(results);
-    } else if (err->code == EXIT_NOINPUT) {
-        *err = (struct err){0};
-        cls = ERR_NONE;
-    }
-    return cls ? cls : read_journal(directory, &ends, &ret_stamp->ends, err);
-}
-
-/* One moment of both stores: read again when a commit fell in between. */
-static enum err_class read_moment(const char *directory, struct reading *r, struct positions *positions,
-                                  int64_t *ret_end, struct err *err)
-{
-    struct stamp before, after;
-    for (int try = 0; try < LEDGER_TRIES; try++) {
-        r->view->count = 0;
-        memset(r->totals, 0, sizeof r->totals);
-        *positions = (struct positions){0};
-        if (read_stamp(directory, &before, err) || read_results(directory, r, positions, err) ||
-            read_journal(directory, r, ret_end, err) || read_stamp(directory, &after, err))
-            return err->cls;
-        if (before.versions == after.versions && before.ends == after.ends)
-            return ERR_NONE;
-    }
-    return err_set(err, ERR_RETRY, EXIT_TEMPFAIL, "the ledger kept moving while it was read; try again");
 }
 
 enum err_class ledger_view_read(const char *directory, const struct ledger_range *range, struct ledger_view *ret_view,
                                 struct err *err)
 {
     struct reading r = {.view = ret_view, .range = range};
-    struct positions positions;
+    struct positions positions = {0};
     int64_t end = 0;
     *ret_view = (struct ledger_view){0};
-    enum err_class cls = read_moment(directory, &r, &positions, &end, err);
-    if (cls) {
+    /* Each store at one moment, the results first: what they have booked, the journal of a later moment holds. */
+    enum err_class cls = read_results(directory, &r, &positions, err);
+    if (cls || (cls = read_journal(directory, &r, &end, err))) {
         ledger_view_fini(ret_view);
         return cls;
     }

@@ -251,6 +251,21 @@ enum err_class db_end(struct db *db, enum err_class c, struct err *err)
     return ERR_NONE;
 }
 
+enum err_class db_hold(struct db *db, struct err *err)
+{
+    int64_t any;
+    enum err_class c = db_exec(db, "BEGIN", err);
+    if (!c && (c = db_query_int(db, "SELECT count(*) FROM sqlite_schema", &any, err)) != ERR_NONE) {
+        db_release(db); /* the moment is that of the first read, not of BEGIN */
+    }
+    return c;
+}
+
+void db_release(struct db *db)
+{
+    sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+}
+
 /* ---- opening */
 
 static uint32_t big_endian(const unsigned char *p)

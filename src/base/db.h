@@ -64,6 +64,11 @@ enum err_class db_begin(struct db *db, struct err *err);
  * WHAT.after_commit (error: a failed fsync, met by the next write). */
 enum err_class db_end(struct db *db, enum err_class c, struct err *err);
 
+/* All that is read until db_release is of one moment; a writer goes on meanwhile, but its log is not taken back: not to
+ * be held while somebody is waited for. Readers only. */
+enum err_class db_hold(struct db *db, struct err *err);
+void db_release(struct db *db); /* harmless when nothing is held */
+
 /* Borrowed text: must live until the statement was run. ptr NULL binds NULL. */
 void db_bind_text(sqlite3_stmt *s, int at, struct str text);
 void db_bind_blob(sqlite3_stmt *s, int at, struct str bytes);

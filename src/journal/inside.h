@@ -38,6 +38,8 @@ enum err_class journal_info_check(const struct journal_info *info, const struct 
 
 struct journal_reader_ops {
     void (*close)(struct journal_reader *r);
+    enum err_class (*hold)(struct journal_reader *r, struct err *err); /* NULL: cannot, memory */
+    void (*release)(struct journal_reader *r);
     enum err_class (*info)(struct journal_reader *r, struct journal_info *ret_info, struct err *err);
     enum err_class (*bounds)(struct journal_reader *r, uint32_t partition, int64_t *ret_head, int64_t *ret_end,
                              struct err *err);

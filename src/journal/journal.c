@@ -201,6 +201,19 @@ void journal_reader_close(struct journal_reader *r)
     }
 }
 
+enum err_class journal_reader_hold(struct journal_reader *r, struct err *err)
+{
+    return r->ops->hold ? r->ops->hold(r, err)
+                        : err_set(err, ERR_FATAL, EXIT_INTERNAL, "journal: one in memory cannot be held");
+}
+
+void journal_reader_release(struct journal_reader *r)
+{
+    if (r->ops->release) {
+        r->ops->release(r);
+    }
+}
+
 enum err_class journal_reader_info(struct journal_reader *r, struct journal_info *ret_info, struct err *err)
 {
     return r->ops->info(r, ret_info, err);

@@ -87,6 +87,9 @@ struct journal_info {
     int64_t size_bytes; /* of stored blobs */
 };
 enum err_class journal_reader_info(struct journal_reader *r, struct journal_info *ret_info, struct err *err);
+/* What is read until journal_reader_release is of one moment (db_hold). Only of a journal that is in a directory. */
+enum err_class journal_reader_hold(struct journal_reader *r, struct err *err);
+void journal_reader_release(struct journal_reader *r); /* harmless when nothing is held */
 /* Oldest offset kept and next offset to be written. Empty: equal. */
 enum err_class journal_reader_bounds(struct journal_reader *r, uint32_t partition, int64_t *ret_head, int64_t *ret_end,
                                      struct err *err);

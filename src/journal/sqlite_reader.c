@@ -58,6 +58,16 @@ struct db *sqlite_reader_db(struct journal_reader *r)
     return &reader_of(r)->db;
 }
 
+static enum err_class reader_hold(struct journal_reader *r, struct err *err)
+{
+    return db_hold(sqlite_reader_db(r), err);
+}
+
+static void reader_release(struct journal_reader *r)
+{
+    db_release(sqlite_reader_db(r));
+}
+
 /* ---- small things */
 
 static int64_t column_time(sqlite3_stmt *s, int at)
@@ -379,6 +389,8 @@ static void reader_close(struct journal_reader *base)
 
 static const struct journal_reader_ops reader_ops = {
     .close = reader_close,
+    .hold = reader_hold,
+    .release = reader_release,
     .info = reader_info,
     .bounds = reader_bounds,
     .read = reader_read,

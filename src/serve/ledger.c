@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * ledger.c - see ledger.h.
- *
- * A task's lines and its tally are two reads, and a commit may fall between them. So the lines are read before and
- * after, and the sums are only compared when no line moved; after TRIES the comparison waits for the next round.
+ * ledger.c - see ledger.h. A task's lines and its tally are two reads, of one moment: no commit falls between them.
  */
 #include "serve/ledger.h"
 
 #include <stdio.h>
 
-enum { TRIES = 5, LANES_MAX = 1024 };
+enum { LANES_MAX = 1024 };
 
 struct lane {
     char aggregation[64];
     int64_t generation;
     uint32_t partition;
-    int64_t begin, position, version;
+    int64_t begin, position;
     int64_t sums[TASK_BUCKETS];
 };
 
@@ -30,11 +27,8 @@ static bool add_lane(const struct stored_line *l, void *ctx)
     if (!l->shown || lanes->count == LANES_MAX)
         return true;
     struct lane *lane = &lanes->items[lanes->count++];
-    *lane = (struct lane){.generation = l->generation,
-                          .partition = l->partition,
-                          .begin = l->begin,
-                          .position = l->line.position,
-                          .version = l->line.version};
+    *lane = (struct lane){
+        .generation = l->generation, .partition = l->partition, .begin = l->begin, .position = l->line.position};
     snprintf(lane->aggregation, sizeof(lane->aggregation), "%s", l->aggregation);
     return true;
 }
@@ -55,30 +49,14 @@ static bool add_task_row(const struct stored_tally *t, void *ctx)
     return true;
 }
 
-static bool lanes_equal(const struct lanes *a, const struct lanes *b)
-{
-    bool equal = a->count == b->count;
-    for (size_t i = 0; equal && i < a->count; i++)
-        equal = a->items[i].version == b->items[i].version && a->items[i].position == b->items[i].position;
-    return equal;
-}
-
-/* Lines and sums of one moment. ERR_RETRY: it kept moving. */
+/* Lines and sums of one moment. */
 static enum err_class read_lanes(struct results *r, struct lanes *lanes, struct err *err)
 {
-    struct lanes *after = xmalloc(sizeof(*after));
-    enum err_class c = ERR_RETRY;
-    for (int try = 0; try < TRIES; try++) {
-        lanes->count = after->count = 0;
-        if ((c = results_lines(r, add_lane, lanes, err)) || (c = results_tally(r, NULL, add_task_row, lanes, err)) ||
-            (c = results_lines(r, add_lane, after, err)))
-            break;
-        if (lanes_equal(lanes, after))
-            break;
-        c = err_set(err, ERR_RETRY, 0, "results keep moving");
-    }
-    void *p = after;
-    auto_free(&p);
+    enum err_class c = results_hold(r, err);
+    lanes->count = 0;
+    if (!c && !(c = results_lines(r, add_lane, lanes, err)))
+        c = results_tally(r, NULL, add_task_row, lanes, err);
+    results_release(r);
     return c;
 }
 

@@ -11,6 +11,16 @@ void results_close(struct results *r)
     }
 }
 
+enum err_class results_hold(struct results *r, struct err *err)
+{
+    return r->ops->hold(r, err);
+}
+
+void results_release(struct results *r)
+{
+    r->ops->release(r);
+}
+
 enum err_class results_aggregations(struct results *r, struct arena *arena, const struct stored_aggregation **ret_list,
                                     size_t *ret_count, struct err *err)
 {

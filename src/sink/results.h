@@ -12,6 +12,9 @@ enum err_class results_open(const char *directory, struct results **ret_results,
                             struct err *err); /* EXIT_NOINPUT if there is no results.db */
 enum err_class results_of_memory(struct sink *memory_sink, struct results **ret_results, struct err *err);
 void results_close(struct results *r);
+/* What is read until results_release is of one moment (db_hold); not while waiting for anybody. */
+enum err_class results_hold(struct results *r, struct err *err);
+void results_release(struct results *r); /* harmless when nothing is held */
 
 /* One declared aggregation as stored: names from the stored schema, in the arena. */
 struct stored_aggregation {

@@ -51,6 +51,8 @@ enum err_class fenced(struct err *err, const char *aggregation, int64_t generati
 /* Reading: one implementation a store, behind results.c. */
 struct results_ops {
     void (*close)(struct results *r);
+    enum err_class (*hold)(struct results *r, struct err *err);
+    void (*release)(struct results *r);
     enum err_class (*aggregations)(struct results *r, struct arena *arena, const struct stored_aggregation **ret_list,
                                    size_t *ret_count, struct err *err);
     enum err_class (*rows)(struct results *r, const struct results_query *q,

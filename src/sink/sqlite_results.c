@@ -25,6 +25,16 @@ static void sqlite_results_close(struct results *r)
     free(r);
 }
 
+static enum err_class sqlite_results_hold(struct results *r, struct err *err)
+{
+    return db_hold(db_of(r), err);
+}
+
+static void sqlite_results_release(struct results *r)
+{
+    db_release(db_of(r));
+}
+
 static const char *text_dup(struct arena *arena, sqlite3_stmt *st, int at)
 {
     return arena_dup(arena, db_column(st, at)).ptr;
@@ -512,6 +522,8 @@ static enum err_class sqlite_results_dead(struct results *r, int64_t from_id,
 
 static const struct results_ops sqlite_results_ops = {
     .close = sqlite_results_close,
+    .hold = sqlite_results_hold,
+    .release = sqlite_results_release,
     .aggregations = sqlite_results_aggregations,
     .rows = sqlite_results_rows,
     .tally = sqlite_results_tally,

@@ -650,6 +650,28 @@ static void C_S1_failed_commit_leaves_nothing(void **state)
 #endif
 }
 
+static void a_reader_may_hold_one_moment(void **state)
+{
+    struct place *p = *state;
+    struct err e = {0};
+    struct journal_reader *r = NULL;
+    struct journal *j = open_ok(p);
+    int64_t head, end;
+    assert_ok(append(j, 0, day, &e), e);
+    assert_ok(journal_reader_open(p->dir.path, &r, &e), e);
+    for (int round = 1; round <= 2; round++) {
+        assert_ok(journal_reader_hold(r, &e), e);
+        assert_ok(append(j, round, day, &e), e);
+        assert_ok(journal_reader_bounds(r, 0, &head, &end, &e), e);
+        assert_int_equal(end, round);
+        journal_reader_release(r);
+    }
+    assert_ok(journal_reader_bounds(r, 0, &head, &end, &e), e);
+    assert_int_equal(end, 3);
+    journal_reader_close(r);
+    journal_close(j);
+}
+
 #define PLACE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -671,6 +693,7 @@ int main(void)
         PLACE(C_S3_full_disk_is_waited_for),
         PLACE(C_S3_failed_fsync_or_write_stops_writing),
         PLACE(C_S1_failed_commit_leaves_nothing),
+        PLACE(a_reader_may_hold_one_moment),
     };
     return cmocka_run_group_tests_name("journal sqlite", tests, NULL, NULL);
 }

@@ -363,6 +363,45 @@ static void reading_while_writing(void **state)
     arena_fini(&arena);
 }
 
+static bool add_position(const struct stored_line *l, void *ctx)
+{
+    *(int64_t *)ctx += l->line.position;
+    return true;
+}
+
+static bool add_counted(const struct stored_tally *t, void *ctx)
+{
+    *(int64_t *)ctx += t->row.count;
+    return true;
+}
+
+/* Whoever compares a lane's line with its sums reads both of one moment, whatever is committed in between. */
+static void a_reader_may_hold_one_moment(void **state)
+{
+    struct place *p = *state;
+    struct err e = {0};
+    struct results *r = NULL;
+    struct sink *s = open_ok(p);
+    assert_ok(commit(s, 0, day, &e), e);
+    assert_ok(results_open(p->dir.path, &r, &e), e);
+    for (int round = 1; round <= 2; round++) {
+        int64_t position = 0, counted = 0;
+        assert_ok(results_hold(r, &e), e);
+        assert_ok(commit(s, round, day, &e), e);
+        assert_ok(results_lines(r, add_position, &position, &e), e);
+        assert_ok(results_tally(r, NULL, add_counted, &counted, &e), e);
+        assert_int_equal(position, round);
+        assert_int_equal(counted, round);
+        results_release(r);
+    }
+    int64_t position = 0;
+    assert_ok(results_lines(r, add_position, &position, &e), e);
+    assert_int_equal(position, 3);
+    results_release(r);
+    results_close(r);
+    s->ops->close(s);
+}
+
 #define PLACE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -374,6 +413,7 @@ int main(void)
         PLACE(R11_kill_at_any_time),
         PLACE(C_S3_failed_fsync_or_write_stops_writing),
         PLACE(reading_while_writing),
+        PLACE(a_reader_may_hold_one_moment),
     };
     return cmocka_run_group_tests_name("sink sqlite", tests, NULL, NULL);
 }
