@@ -142,7 +142,6 @@ class Syscalls(wikitally.Case):
 
     # ------------------------------------------------------------------------------------------------------ the network
 
-    @unittest.skipUnless('WIKITALLY_RUNS' in os.environ, 'N only: once in some ten runs a span in the middle is missing, not yet explained')
     def test_A6_a_call_on_the_network_fails(self):
         """The stream is asked again, and what was received is without a gap."""
         came = 0
@@ -161,7 +160,10 @@ class Syscalls(wikitally.Case):
             nth = self.random.randrange(1, 30) if call == 'recvfrom' else self.random.randrange(1, 3)
             done, lines = self.traced(self.folder / 'net.trace', ['-e', f'trace={call}', f'--inject={call}:error={error}:when={nth}'],
                                       self.run_arguments(self.url(server), until='900'))
-        self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            # Whoever begins live after a first failure is sent what was before it by the next connection, first of all, and --until
+            # may end it there: so it goes on from there, past where it can have begun.
+            self.follow(self.url(server), until='600')
         got = self.journal_ids()
         got.pop(None, None)
         self.assertEqual([one for one, number in got.items() if number > 1], [])
