@@ -24,6 +24,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -31,7 +32,10 @@
 
 #ifndef WIKITALLY_NO_SANDBOX
 
-enum { FILTER_BYTES = 4096 * sizeof(struct sock_filter) }; /* the kernel's maximum */
+enum {
+    FILTER_BYTES = 4096 * sizeof(struct sock_filter), /* the kernel's maximum */
+    CHILD_SECONDS = 2,                                /* of the processor; it takes milliseconds */
+};
 
 static const char *const allowed[] = {
     /* files that may be opened are Landlock's business */
@@ -209,22 +213,25 @@ static int add_the_opposite(scmp_filter_ctx filter)
     return failed ? failed : rule(filter, SCMP_ACT_ERRNO(EPERM), "tgkill", &stranger);
 }
 
-/* In the child: the filter as the kernel takes it, into the pipe. -> how it ended */
+/* In the child: the filter as the kernel takes it, twice, into the pipe. -> how it ended */
 static int filter_write(int out)
 {
+    setrlimit(RLIMIT_CPU, &(struct rlimit){CHILD_SECONDS, CHILD_SECONDS});
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
     int failed = filter ? add_all(filter) : -ENOMEM;
     failed = failed ? failed : add_the_opposite(filter);
     if (!failed) {
         (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree instead of a list; else only slower */
         failed = seccomp_export_bpf(filter, out);
+        failed = failed ? failed : seccomp_export_bpf(filter, out);
     }
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-/* libseccomp writes where it has no memory (2.5.4, in its generator), so a child does its work: what becomes of that
- * one is an error here, not the end. The pipe holds the largest filter that a kernel takes. */
-static enum err_class filter_make(struct sock_filter *ret_filter, size_t *ret_count, struct err *err)
+/* libseccomp writes where it has no memory, or goes round for ever (2.5.4, in its generator), so a child does its work:
+ * what becomes of that one is an error here, not the end. Or it leaves out what it had no memory for and says that all
+ * is well: such a list lacks calls that we live by, and a second one made of the same rules is another. */
+static enum err_class filter_make(struct sock_filter *twice, size_t *ret_count, struct err *err)
 {
     int ends[2], status = -1;
     if (pipe2(ends, O_CLOEXEC) != 0) {
@@ -238,23 +245,23 @@ static enum err_class filter_make(struct sock_filter *ret_filter, size_t *ret_co
     int failed = pid < 0 ? errno : ENOMEM;
     close(ends[1]);
     ssize_t size = 0, got = 1;
-    while (pid > 0 && got > 0 && size < FILTER_BYTES) {
-        got = read(ends[0], (char *)ret_filter + size, (size_t)(FILTER_BYTES - size));
+    while (pid > 0 && got > 0 && size < 2 * FILTER_BYTES) {
+        got = read(ends[0], (char *)twice + size, (size_t)(2 * FILTER_BYTES - size));
         size += got > 0 ? got : 0;
     }
     close(ends[0]);
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
-    if (status != 0 || size == 0) {
+    *ret_count = (size_t)size / sizeof *twice / 2;
+    if (status != 0 || size == 0 || memcmp(twice, twice + *ret_count, (size_t)size / 2) != 0) {
         return err_errno(err, ERR_FATAL, EXIT_OSERR, failed, "sandbox: cannot make the list of system calls");
     }
-    *ret_count = (size_t)size / sizeof *ret_filter;
     return ERR_NONE;
 }
 
 enum err_class sandbox_calls(bool *ret_on, char *missing, size_t missing_bytes, struct err *err)
 {
-    struct sock_filter filter[FILTER_BYTES / sizeof(struct sock_filter)];
+    struct sock_filter filter[2 * FILTER_BYTES / sizeof(struct sock_filter)];
     size_t count = 0;
     enum err_class cls = filter_make(filter, &count, err);
     if (cls) {

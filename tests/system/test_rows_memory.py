@@ -95,7 +95,6 @@ class Memory(wikitally.Case):
             self.assertIn(done.returncode, self.codes | {ABORTED}, what)
         return said == 'failed'
 
-    @unittest.skipUnless('WIKITALLY_RUNS' in os.environ, 'N only: it still finds library failures that end with another code')
     def test_A7_no_memory(self):
         """Evenly over the scenarios, at random places of each; the first and the last are always among them."""
         each = max(2, INJECTIONS // (len(self.scenarios()) * len(KINDS)))
