@@ -385,7 +385,8 @@ void transport_free(struct transport *t)
 
 static void init_curl(void)
 {
-    ensure(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        die_no_memory();
 }
 
 enum err_class transport_open_eventstreams(const struct eventstreams_options *options, struct transport **ret_transport,

@@ -20,17 +20,33 @@ static bool is_loopback(const char *host)
            (strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == strlen(host));
 }
 
-enum err_class es_check_url(const char *url, bool *ret_loopback, struct err *err)
+static CURLU *new_url(void)
 {
     CURLU *u = curl_url();
+    if (!u)
+        die_no_memory();
+    return u;
+}
+
+/* -> is all well so far? */
+static bool url_ok(CURLUcode rc)
+{
+    if (rc == CURLUE_OUT_OF_MEMORY)
+        die_no_memory();
+    return rc == CURLUE_OK;
+}
+
+enum err_class es_check_url(const char *url, bool *ret_loopback, struct err *err)
+{
+    CURLU *u = new_url();
     char *scheme = NULL, *host = NULL, *user = NULL;
     enum err_class cls = ERR_NONE;
-    if (!u || curl_url_set(u, CURLUPART_URL, url, 0) || curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) ||
-        curl_url_get(u, CURLUPART_HOST, &host, 0)) {
+    if (!url_ok(curl_url_set(u, CURLUPART_URL, url, 0)) || !url_ok(curl_url_get(u, CURLUPART_SCHEME, &scheme, 0)) ||
+        !url_ok(curl_url_get(u, CURLUPART_HOST, &host, 0))) {
         cls = strchr(url, '@') /* there may be a password before it */
                   ? err_set(err, ERR_REJECT, EXIT_CONFIG, "source.url: is no URL")
                   : err_set(err, ERR_REJECT, EXIT_CONFIG, "source.url: \"%s\" is no URL", url);
-    } else if (curl_url_get(u, CURLUPART_USER, &user, 0) == CURLUE_OK) {
+    } else if (url_ok(curl_url_get(u, CURLUPART_USER, &user, 0))) {
         cls = err_set(err, ERR_REJECT, EXIT_CONFIG, "source.url: must not hold a user name or password");
     } else if (strcmp(scheme, "https") != 0 && strcmp(scheme, "http") != 0) {
         cls = err_set(err, ERR_REJECT, EXIT_CONFIG, "source.url: \"%s\" is not https", url);
@@ -51,11 +67,11 @@ enum err_class es_check_url(const char *url, bool *ret_loopback, struct err *err
 static enum err_class check_proxy(const char *proxy, struct err *err)
 {
     static const char *const schemes[] = {"http", "https", "socks4", "socks4a", "socks5", "socks5h"};
-    CURLU *u = curl_url();
+    CURLU *u = new_url();
     char *scheme = NULL, *host = NULL;
     bool known = false;
-    if (u && !curl_url_set(u, CURLUPART_URL, proxy, CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME) &&
-        !curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) && !curl_url_get(u, CURLUPART_HOST, &host, 0)) {
+    if (url_ok(curl_url_set(u, CURLUPART_URL, proxy, CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME)) &&
+        url_ok(curl_url_get(u, CURLUPART_SCHEME, &scheme, 0)) && url_ok(curl_url_get(u, CURLUPART_HOST, &host, 0))) {
         for (size_t i = 0; i < sizeof(schemes) / sizeof(*schemes); i++) {
             known = known || strcmp(scheme, schemes[i]) == 0;
         }
