@@ -32,11 +32,16 @@ static enum err_class write_packed(struct recorder *r, ZSTD_EndDirective how, st
 {
     ZSTD_inBuffer in = {r->lines.ptr, r->lines.len, 0};
     size_t left;
+    if (!r->zstd) /* never was, or failed: libzstd does not survive another call then */
+        return err_set(err, ERR_FATAL, EXIT_OSERR, "cannot compress: no memory");
     do {
         ZSTD_outBuffer out = {r->packed, ZSTD_CStreamOutSize(), 0};
         left = ZSTD_compressStream2(r->zstd, &out, &in, how);
-        if (ZSTD_isError(left))
+        if (ZSTD_isError(left)) {
+            ZSTD_freeCStream(r->zstd);
+            r->zstd = NULL;
             return err_set(err, ERR_FATAL, EXIT_OSERR, "cannot compress: %s", ZSTD_getErrorName(left));
+        }
         if (fwrite(r->packed, 1, out.pos, r->file) != out.pos)
             return err_errno(err, ERR_FATAL, EXIT_IOERR, errno, "cannot write the recording");
     } while (left > 0 || in.pos < in.size);
