@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 enum { RAW_BLOCK = 64 << 10, OUT_BLOCK = 128 << 10, WINDOW_LOG_MAX = 27 };
 enum kind { KIND_UNKNOWN, KIND_PLAIN, KIND_GZIP, KIND_ZSTD };
@@ -168,6 +169,9 @@ static enum err_class zstd_step(struct input *in, size_t *ret_made, struct err *
     in->raw_at += from.pos;
     in->raw_len -= from.pos;
     *ret_made = to.pos;
+    if (ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation) {
+        return err_set(err, ERR_FATAL, EXIT_OSERR, "no memory to unpack \"%s\"", in->name);
+    }
     if (ZSTD_isError(result)) {
         return damaged(in, ZSTD_getErrorName(result), err);
     }
