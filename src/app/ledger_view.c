@@ -12,6 +12,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+
+enum { CHECK_BYTES = 64 << 20 };
 
 struct reading {
     struct ledger_view *view;
@@ -294,4 +297,26 @@ void ledger_view_fini(struct ledger_view *v)
         free(v->wrong[i]);
     free(v->rows);
     *v = (struct ledger_view){0};
+}
+
+enum err_class ledger_view_check(const char *directory, struct err *err)
+{
+    static const struct ledger_range always = {TIME_NONE, TIME_NONE};
+    AUTO(buf) struct buf path = {0};
+    struct stat st;
+    struct ledger_view view;
+    buf_addf(&path, "%s/results.db", directory);
+    if (stat(path.ptr, &st) != 0 || st.st_size > CHECK_BYTES)
+        return ERR_NONE;
+    enum err_class cls = ledger_view_read(directory, &always, &view, err);
+    if (cls)
+        return cls;
+    if (view.wrong_count)
+        cls = err_set(
+            err, ERR_FATAL, EXIT_DATA,
+            "what is stored in \"%s\" is not of one moment: %s; copy the directory and ask journal verify; if the "
+            "journal is sound, move results.db away: it is computed anew",
+            directory, view.wrong[0]);
+    ledger_view_fini(&view);
+    return cls;
 }

@@ -38,4 +38,9 @@ enum err_class ledger_view_read(const char *directory, const struct ledger_range
                                 struct err *err);
 void ledger_view_fini(struct ledger_view *v);
 
+/* Before anything goes on from what is stored: EXIT_DATA and what does not balance, if something does not. Pages of
+ * another moment pass every other check: each is sound, and so is each row. Only where results.db has at most 64 MiB;
+ * above, `ledger --check` is asked by hand. */
+enum err_class ledger_view_check(const char *directory, struct err *err);
+
 #endif

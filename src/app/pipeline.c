@@ -6,6 +6,7 @@
 
 #include "app/handover.h"
 #include "app/ingest.h"
+#include "app/ledger_view.h"
 #include "app/task_thread.h"
 #include "base/diag.h"
 #include "base/fault.h"
@@ -213,6 +214,8 @@ enum err_class pipeline_start(const struct pipeline_options *options, struct pip
         cls = make_directory(p->directory, err);
     if (!cls)
         cls = open_journal(p, err);
+    if (!cls)
+        cls = ledger_view_check(p->directory, err);
     if (!cls)
         cls = start_task(p, err);
     if (!cls)

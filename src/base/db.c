@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -357,10 +358,17 @@ static enum err_class raw_open(struct db *db, const char *path, int flags, struc
     return c;
 }
 
+/* A link to nowhere is not missing: what it stands for may be on a disk that is not mounted. */
+static bool is_missing(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
 static enum err_class peek(const char *path, const struct db_kind *kind, bool *ret_missing, struct err *err)
 {
     struct db db = {.kind = kind};
-    *ret_missing = access(path, F_OK) != 0 && errno == ENOENT;
+    *ret_missing = is_missing(path);
     if (*ret_missing) {
         return ERR_NONE;
     }
@@ -557,7 +565,7 @@ static enum err_class reader_setup(struct db *db, const char *path, struct err *
 enum err_class db_open_reader(struct db *db, const char *path, const struct db_kind *kind, struct err *err)
 {
     *db = (struct db){.kind = kind};
-    if (access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
+    if (is_missing(path)) {
         return err_set(err, ERR_REJECT, EXIT_NOINPUT, "there is no %s \"%s\"", kind->what, path);
     }
     enum err_class c = raw_open(db, path, SQLITE_OPEN_READONLY, err);

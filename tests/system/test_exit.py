@@ -120,6 +120,34 @@ class Answers(Small):
         self.assert_balanced()
 
 
+class Stored(Small):
+    """State that passes for sound piece by piece."""
+
+    def test_A9_what_is_not_of_one_moment_is_refused_at_the_start(self):
+        self.follow(f'replay:{self.file}')
+        change(self.directory / 'results.db', 'update bots_rows set count = count + 1 where count = (select max(count) from bots_rows)')
+        done = self.wikitally(*self.run_arguments(f'replay:{self.file}'), code=65)
+        self.assertRegex(done.err, r'is not of one moment: bots: its rows hold \d+, counted were \d+; .* move results.db away')
+        (self.directory / 'results.db').unlink()
+        self.follow(f'replay:{self.file}')
+        self.assert_rows()
+        self.assert_balanced()
+
+    def test_A9_a_link_to_nowhere_is_not_a_file_to_be_made(self):
+        self.follow(f'replay:{self.file}')
+        for name in ('journal.db', 'results.db'):
+            file = self.directory / name
+            kept = file.rename(self.directory / f'{name}.kept')
+            file.symlink_to('/nonexistent/file')
+            for command in (self.run_arguments(f'replay:{self.file}'), ['ledger', '--data-dir', self.directory]):
+                self.assertIn(self.wikitally(*command, code=None).code, (66, 73, 74), f'{name}: {command[0]}')
+            self.assertTrue(file.is_symlink())
+            file.unlink()
+            kept.rename(file)
+        self.follow(f'replay:{self.file}')
+        self.assert_balanced()
+
+
 class Outputs(Small):
     def test_exit_74_no_command_says_done_when_its_answer_is_lost(self):
         self.small_run()
