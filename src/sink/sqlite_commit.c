@@ -171,10 +171,20 @@ static void cell_bind(sqlite3_stmt *st, int at, const struct cell *cell, enum co
     }
 }
 
-struct row_texts { /* rows of one window come together: its texts are made once */
+struct row_texts { /* rows of one window come together: its texts are made and bound once */
+    bool bound;
     int64_t start_us, end_us;
     char start[TIME_TEXT_BYTES], end[TIME_TEXT_BYTES], created[TIME_TEXT_BYTES];
 };
+
+/* What the rows of a lane have in common. */
+static void lane_row_bind(sqlite3_stmt *st, const struct lane_commit *l, const struct row_texts *t)
+{
+    db_bind_text(st, 3, str_of(t->created));
+    sqlite3_bind_int64(st, 4, l->partition);
+    sqlite3_bind_int64(st, 8, l->epoch);
+    sqlite3_bind_int64(st, 9, l->generation);
+}
 
 static void cells_bind(sqlite3_stmt *st, const struct result_schema *schema, const struct result_row *row)
 {
@@ -197,20 +207,19 @@ static void cells_bind(sqlite3_stmt *st, const struct result_schema *schema, con
     }
 }
 
-static enum err_class row_put(struct sqlite_sink *s, struct sqlite_aggregation *a, const struct lane_commit *l,
-                              const struct result_row *row, struct row_texts *t, struct err *err)
+static enum err_class row_put(struct sqlite_sink *s, struct sqlite_aggregation *a, const struct result_row *row,
+                              struct row_texts *t, struct err *err)
 {
     sqlite3_stmt *st = a->row_put;
-    if (row->window_start_us != t->start_us || row->window_end_us != t->end_us) {
+    if (!t->bound || row->window_start_us != t->start_us || row->window_end_us != t->end_us) {
         t->start_us = row->window_start_us;
         t->end_us = row->window_end_us;
         time_text(t->start, t->start_us);
         time_text(t->end, t->end_us);
+        db_bind_text(st, 1, str_of(t->start));
+        db_bind_text(st, 2, str_of(t->end));
+        t->bound = true;
     }
-    db_bind_text(st, 1, str_of(t->start));
-    db_bind_text(st, 2, str_of(t->end));
-    db_bind_text(st, 3, str_of(t->created));
-    sqlite3_bind_int64(st, 4, l->partition);
     sqlite3_bind_int64(st, 5, row->final);
     sqlite3_bind_int64(st, 6, row->revision);
     if (row->closed_by < 0) {
@@ -218,8 +227,6 @@ static enum err_class row_put(struct sqlite_sink *s, struct sqlite_aggregation *
     } else {
         sqlite3_bind_int64(st, 7, row->closed_by);
     }
-    sqlite3_bind_int64(st, 8, l->epoch);
-    sqlite3_bind_int64(st, 9, l->generation);
     db_bind_text(st, 10, row->key);
     cells_bind(st, a->schema, row);
     return db_run(&s->db, st, err);
@@ -239,7 +246,7 @@ static int row_order(const void *a, const void *b)
 static enum err_class rows_put(struct sqlite_sink *s, const struct lane_commit *l, int64_t wall_us, struct err *err)
 {
     struct sqlite_aggregation *a = &s->aggregations[l->aggregation];
-    struct row_texts texts = {.start_us = INT64_MIN, .end_us = INT64_MIN};
+    struct row_texts texts = {0};
     enum err_class c = sqlite_row_statement(s, a, err);
     const struct result_row **order = xcalloc(l->row_count + 1, sizeof(const struct result_row *));
     for (size_t i = 0; i < l->row_count; i++) {
@@ -247,10 +254,11 @@ static enum err_class rows_put(struct sqlite_sink *s, const struct lane_commit *
     }
     qsort(order, l->row_count, sizeof *order, row_order);
     time_text(texts.created, wall_us);
-    time_text(texts.start, texts.start_us);
-    time_text(texts.end, texts.end_us);
+    if (!c) {
+        lane_row_bind(a->row_put, l, &texts);
+    }
     for (size_t i = 0; !c && i < l->row_count; i++) {
-        c = row_put(s, a, l, order[i], &texts, err);
+        c = row_put(s, a, order[i], &texts, err);
     }
     free(order);
     return c;
