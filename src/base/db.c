@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum {
@@ -162,7 +163,9 @@ static int wal_grew(void *ctx, sqlite3 *handle, const char *name, int pages)
 {
     (void)handle;
     (void)name;
-    ((struct db *)ctx)->wal_pages = pages;
+    struct db *db = ctx;
+    db->wal_pages = pages;
+    db->wal_most = pages > db->wal_most ? pages : db->wal_most;
     return SQLITE_OK;
 }
 
@@ -186,21 +189,32 @@ static enum err_class judge(struct db *db, enum err_class c, const struct err *e
     return c;
 }
 
+/* A log can only be cut after what it holds was moved into the file, which needs room: on a disk that is nearly full
+ * that is done while there is some, or two logs fill it and stay. */
+static bool short_of_room(const struct db *db)
+{
+    struct statvfs disk;
+    const char *path = sqlite3_db_filename(db->handle, "main");
+    int64_t log_bytes = (int64_t)db->wal_most * db->kind->page_bytes;
+    return statvfs(path, &disk) == 0 && (int64_t)disk.f_bavail * (int64_t)disk.f_frsize < 2 * log_bytes;
+}
+
 /* Not SQLite's own automatic checkpoint: that one forgets a failed fsync. */
 static enum err_class checkpoint(struct db *db, struct err *err)
 {
-    if (db->wal_pages < CHECKPOINT_PAGES) {
+    bool hard = db->wal_pages >= CHECKPOINT_PAGES * CHECKPOINT_HARD_FACTOR || short_of_room(db);
+    if (!hard && db->wal_pages < CHECKPOINT_PAGES) {
         return ERR_NONE;
     }
     if (failpoint("db.in_checkpoint")) {
         return db_error(db, SQLITE_IOERR_FSYNC, err);
     }
-    bool hard = db->wal_pages >= CHECKPOINT_PAGES * CHECKPOINT_HARD_FACTOR;
     int mode = hard ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
     int rc = sqlite3_wal_checkpoint_v2(db->handle, "main", mode, NULL, NULL);
     if (rc == SQLITE_BUSY) { /* a reader needs the old pages; the next commit tries again */
         return ERR_NONE;
     }
+    db->wal_most = hard && rc == SQLITE_OK ? 0 : db->wal_most;
     return rc == SQLITE_OK ? ERR_NONE : db_error(db, rc, err);
 }
 
