@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RETENTION_EVERY_US = 60 * 1000000, FULL_WAIT_US = 1000000 };
+enum { RETENTION_EVERY_US = 60 * 1000000, FULL_WAIT_US = 1000000, SPARE_STEPS = 16 };
 
 struct ingest {
     struct source_output output; /* first member */
@@ -25,6 +25,7 @@ struct ingest {
     _Atomic int64_t retention_age_us, retention_bytes; /* of the options, until ingest_retune */
     atomic_bool release_when_full;
     bool full;               /* said so already */
+    int64_t spare_bytes;     /* while it is full: that much less than retention_bytes is kept, so that a batch fits */
     atomic_llong journalled; /* records appended so far */
 };
 
@@ -76,8 +77,9 @@ static enum err_class retain(struct ingest *i, bool hard, int64_t *ret_removed, 
         i->options.keep(i->options.keep_ctx, keep, partitions);
     if (keep_tail(i, keep, partitions, err))
         return err->cls;
-    struct journal_retention r = {atomic_load(&i->retention_age_us), atomic_load(&i->retention_bytes),
-                                  i->newest_arrival_us, keep, hard};
+    int64_t bytes = atomic_load(&i->retention_bytes);
+    bytes = bytes > i->spare_bytes ? bytes - i->spare_bytes : bytes > 0;
+    struct journal_retention r = {atomic_load(&i->retention_age_us), bytes, i->newest_arrival_us, keep, hard};
     *ret_removed = 0;
     enum err_class cls = journal_retain(i->options.journal, &r, ret_removed, err);
     if (!cls && *ret_removed > 0)
@@ -96,8 +98,21 @@ static enum err_class retain_sometimes(struct ingest *i, struct err *err)
     return cls == ERR_RETRY ? ERR_NONE : cls; /* no room to make room: the next append says so */
 }
 
+/* A batch may need more room than lies between retention_bytes and the hard limit, and no task can go on without it: by
+ * and by what nobody needs goes too. False: no more of it than the batch could take. */
+static bool spare_more(struct ingest *i, const struct batch *b)
+{
+    int64_t bytes = 0;
+    for (size_t n = 0; n < b->record_count; n++)
+        bytes += (int64_t)b->records[n].value.len;
+    if (atomic_load(&i->retention_bytes) == 0 || i->spare_bytes >= bytes)
+        return false;
+    i->spare_bytes += bytes / SPARE_STEPS + 1;
+    return true;
+}
+
 /* Full: release what is oldest, or wait for room. True: try again. */
-static bool make_room(struct ingest *i, struct err *err)
+static bool make_room(struct ingest *i, const struct batch *b, struct err *err)
 {
     if (!i->full) {
         i->full = true;
@@ -107,6 +122,7 @@ static bool make_room(struct ingest *i, struct err *err)
     struct err ignored = {0};
     int64_t removed = 0; /* none, though told to release: the batch alone is larger than the journal may be */
     bool room = retain(i, atomic_load(&i->release_when_full), &removed, &ignored) == ERR_NONE && removed > 0;
+    room = room || spare_more(i, b);
     for (int n = 0; !room && n < 10; n++) {
         if (atomic_load(i->options.stopping))
             return false;
@@ -119,7 +135,7 @@ static enum err_class append(struct ingest *i, const struct batch *b, struct err
 {
     enum err_class cls;
     while ((cls = journal_append(i->options.journal, b, i->ends, err)) == ERR_RETRY) {
-        if (!make_room(i, err))
+        if (!make_room(i, b, err))
             break;
     }
     return cls;
@@ -146,6 +162,7 @@ static enum err_class commit(struct source_output *o, const struct batch *b, str
     (void)failpoint("ingest.appended");
     if (i->full) {
         i->full = false;
+        i->spare_bytes = 0;
         diag_info("journal", "there is room again");
         status_change(say_problem, (char[]){""});
     }

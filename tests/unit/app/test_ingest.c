@@ -484,6 +484,25 @@ static void R13_on_full_release_gives_room_at_once(void **state)
     desk_close(d);
 }
 
+/* Retention stops at its own limit, which leaves less room than the batch needs: no task can change that. */
+static void R13_a_batch_larger_than_between_the_limits_goes_in(void **state)
+{
+    struct desk *d = *state;
+    int64_t head, end, n = 0;
+    d->journal_options.max_bytes = FILE_MAX;
+    d->options.retention_bytes = FILE_MAX * 3 / 4;
+    desk_open(d);
+    for (; n < 50; n++) {
+        assert_ok(put(d, n, LARGE, n), d->err);
+    }
+    assert_ok(put(d, n, FILE_MAX / 2, n), d->err);
+    bounds(d, &head, &end);
+    assert_int_equal(end, n + 1);
+    assert_int_equal(read_all(d), end - head);
+    assert_in_range(d->sleeps, 0, 0);
+    desk_close(d);
+}
+
 /* Nothing is left that could be released, and still there is no room: this must be a wait that can be stopped. */
 static void R13_a_batch_larger_than_the_journal_can_be_stopped(void **state)
 {
@@ -509,6 +528,7 @@ int main(void)
         DESK(R14_a_killed_source_loses_and_doubles_nothing),
         DESK(R14_duplicates_go_before_the_journal_also_after_a_kill),
         DESK(R13_retention_leaves_what_tasks_need),
+        DESK(R13_a_batch_larger_than_between_the_limits_goes_in),
         DESK(R13_retention_leaves_the_tail_of_the_source),
         DESK(R13_retention_takes_what_nobody_needs),
         DESK(R13_retention_can_change_while_it_runs),
