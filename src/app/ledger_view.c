@@ -311,12 +311,13 @@ enum err_class ledger_view_check(const char *directory, struct err *err)
     enum err_class cls = ledger_view_read(directory, &always, &view, err);
     if (cls)
         return cls;
-    if (view.wrong_count)
+    if (view.wrong_count) {
         cls = err_set(
             err, ERR_FATAL, EXIT_DATA,
             "what is stored in \"%s\" is not of one moment: %s; copy the directory and ask journal verify; if the "
             "journal is sound, move results.db away: it is computed anew",
             directory, view.wrong[0]);
+    }
     ledger_view_fini(&view);
     return cls;
 }
