@@ -78,7 +78,8 @@ static enum err_class retain(struct ingest *i, bool hard, int64_t *ret_removed, 
     if (keep_tail(i, keep, partitions, err))
         return err->cls;
     int64_t bytes = atomic_load(&i->retention_bytes);
-    bytes = bytes > i->spare_bytes ? bytes - i->spare_bytes : bytes > 0;
+    if (bytes > 0) /* 0 is no limit */
+        bytes = bytes > i->spare_bytes ? bytes - i->spare_bytes : 1;
     struct journal_retention r = {atomic_load(&i->retention_age_us), bytes, i->newest_arrival_us, keep, hard};
     *ret_removed = 0;
     enum err_class cls = journal_retain(i->options.journal, &r, ret_removed, err);
@@ -105,6 +106,8 @@ static bool spare_more(struct ingest *i, const struct batch *b)
     int64_t bytes = 0;
     for (size_t n = 0; n < b->record_count; n++)
         bytes += (int64_t)b->records[n].value.len;
+    for (size_t n = 0; n < b->dead_count; n++)
+        bytes += (int64_t)b->dead[n].bytes.len;
     if (atomic_load(&i->retention_bytes) == 0 || i->spare_bytes >= bytes)
         return false;
     i->spare_bytes += bytes / SPARE_STEPS + 1;
