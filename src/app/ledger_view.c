@@ -23,12 +23,45 @@ struct reading {
     int64_t totals[2][SOURCE_BUCKETS];
 };
 
+static int compare_rows(const void *a, const void *b)
+{
+    const struct ledger_row *x = a, *y = b;
+    if (x->by != y->by)
+        return x->by < y->by ? -1 : 1;
+    if (x->minute != y->minute)
+        return x->minute < y->minute ? -1 : 1;
+    if (x->is_source != y->is_source)
+        return x->is_source ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+/* The stores hand out one count a row: sort, then add up what belongs together. */
+static void merge_rows(struct ledger_view *v)
+{
+    size_t kept = 0;
+    if (v->count)
+        qsort(v->rows, v->count, sizeof *v->rows, compare_rows);
+    for (size_t i = 0; i < v->count; i++) {
+        if (kept && compare_rows(&v->rows[kept - 1], &v->rows[i]) == 0) {
+            v->rows[kept - 1].records += v->rows[i].records;
+            for (int b = 0; b < TASK_BUCKETS; b++)
+                v->rows[kept - 1].buckets[b] += v->rows[i].buckets[b];
+        } else {
+            v->rows[kept++] = v->rows[i];
+        }
+    }
+    v->count = kept;
+}
+
 static struct ledger_row *new_row(struct reading *r, enum tally_by by, int64_t minute, const char *name, bool is_source)
 {
     struct ledger_view *v = r->view;
     if (v->count == r->cap) {
-        r->cap = r->cap ? r->cap * 2 : 256;
-        v->rows = xrealloc(v->rows, r->cap * sizeof *v->rows);
+        merge_rows(v);
+        if (v->count * 2 >= r->cap) {
+            r->cap = r->cap ? r->cap * 2 : 256;
+            v->rows = xrealloc(v->rows, r->cap * sizeof *v->rows);
+        }
     }
     struct ledger_row *row = &v->rows[v->count++];
     *row = (struct ledger_row){.by = by, .minute = minute, .is_source = is_source};
@@ -140,36 +173,6 @@ static bool add_position(const struct stored_line *l, void *ctx)
     at->sum += l->line.position;
     at->begin += l->begin;
     return true;
-}
-
-static int compare_rows(const void *a, const void *b)
-{
-    const struct ledger_row *x = a, *y = b;
-    if (x->by != y->by)
-        return x->by < y->by ? -1 : 1;
-    if (x->minute != y->minute)
-        return x->minute < y->minute ? -1 : 1;
-    if (x->is_source != y->is_source)
-        return x->is_source ? -1 : 1;
-    return strcmp(x->name, y->name);
-}
-
-/* The stores hand out one count a row: sort, then add up what belongs together. */
-static void merge_rows(struct ledger_view *v)
-{
-    size_t kept = 0;
-    if (v->count)
-        qsort(v->rows, v->count, sizeof *v->rows, compare_rows);
-    for (size_t i = 0; i < v->count; i++) {
-        if (kept && compare_rows(&v->rows[kept - 1], &v->rows[i]) == 0) {
-            v->rows[kept - 1].records += v->rows[i].records;
-            for (int b = 0; b < TASK_BUCKETS; b++)
-                v->rows[kept - 1].buckets[b] += v->rows[i].buckets[b];
-        } else {
-            v->rows[kept++] = v->rows[i];
-        }
-    }
-    v->count = kept;
 }
 
 static const struct ledger_row *total_of(const struct ledger_view *v, enum tally_by by, const char *name)
@@ -301,14 +304,14 @@ void ledger_view_fini(struct ledger_view *v)
 
 enum err_class ledger_view_check(const char *directory, struct err *err)
 {
-    static const struct ledger_range always = {TIME_NONE, TIME_NONE};
+    static const struct ledger_range only_totals = {INT64_MAX, TIME_NONE};
     AUTO(buf) struct buf path = {0};
     struct stat st;
     struct ledger_view view;
     buf_addf(&path, "%s/results.db", directory);
     if (stat(path.ptr, &st) != 0 || st.st_size > CHECK_BYTES)
         return ERR_NONE;
-    enum err_class cls = ledger_view_read(directory, &always, &view, err);
+    enum err_class cls = ledger_view_read(directory, &only_totals, &view, err);
     if (cls)
         return cls;
     if (view.wrong_count) {
