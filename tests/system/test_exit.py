@@ -1,7 +1,6 @@
 """The exit codes that are hard to come by, each provoked as the world would (no code is made up by the test), and the table:
 what err.h has, wikitally(1) documents, and here or in test_cli.py a test is named after."""
 import ast
-import contextlib
 import os
 import re
 import resource
@@ -171,22 +170,10 @@ class Outputs(Small):
         self.assertIn('disk I/O error', done.err)
         self.assert_whole()
 
-    @contextlib.contextmanager
-    def small_disk(self):
-        """A real one, of memory."""
-        disk = self.folder / 'disk'
-        disk.mkdir()
-        if subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={DISK}', 'none', disk], capture_output=True).returncode != 0:
-            self.skipTest('may not mount a disk here')
-        try:
-            yield disk
-        finally:
-            subprocess.run(['umount', disk], check=True)
-
     @unittest.skipUnless(os.geteuid() == 0, 'needs root to make a small disk')
     def test_B10_a_full_disk_is_waited_for(self):
         """It waits, says so, and goes on by itself when there is room; the code is 0, and 0 on a signal while it waits."""
-        with self.small_disk() as disk:
+        with self.small_disk(DISK) as disk:
             for signalled in (False, True):
                 with self.subTest(signalled=signalled):
                     self.full_for_a_while(disk, signalled)
@@ -206,7 +193,7 @@ class Outputs(Small):
 
     @unittest.skipUnless(os.geteuid() == 0, 'needs root to make a small disk')
     def test_exit_74_no_room_to_begin_with(self):
-        with self.small_disk() as disk:
+        with self.small_disk(DISK) as disk:
             self.directory = disk / 'state'
             with open(disk / 'ballast', 'wb') as file:
                 os.posix_fallocate(file.fileno(), 0, DISK - used(disk) - 4096 * 8)

@@ -1,6 +1,5 @@
 """What leaves the journal, and what is said of it: retention and a full journal (R13). What can still be counted is counted as if
 nothing had happened; the rest is a gap, once, in the ledger, and its windows are marked."""
-import shutil
 import unittest
 
 import wikitally
@@ -9,42 +8,12 @@ from test_exit import held, look
 SMALL = ('--set', 'journal.commit_every=1ms', '--set', 'task.commit_every=10ms')
 
 
-class Retention(wikitally.Case):
+class Retention(wikitally.Twin):
     FULL = 'the source waits until there is room'
 
     def setUp(self):
         super().setUp()
         self.prepare(20_000, 3)                          # 111 minutes, some 3 MiB
-
-    def prepare(self, count, rate):
-        self.file = self.synth(count, 41, event_rate=rate, late=0.01)
-        self.twin = self.folder / 'twin'
-        shutil.rmtree(self.twin, ignore_errors=True)
-        self.follow(f'replay:{self.file}', directory=self.twin)
-        self.assert_rows(directory=self.twin)
-
-    def rows(self, directory=None):
-        """{row's key: what it says}."""
-        return {tuple(row[name] for name in ('aggregation', 'partition', 'window_start', 'key')): (row['count'], row['state'])
-                for row in self.tsv('results', directory=directory)}
-
-    def gaps(self):
-        return {row['ledger']: int(row['gap']) for row in self.tsv('ledger', '--total') if row['ledger'] != 'source'}
-
-    def assert_like_twin_but_torn(self, torn):
-        """The same rows with the same numbers, but for those of torn windows, which say so, and those between them, which have
-        none. -> how many are torn."""
-        got, wanted = self.rows(), self.rows(self.twin)
-        marked = {at for at, (_, state) in got.items() if state == 'torn'}
-        first, last = min((at[2] for at in marked), default='~'), max((at[2] for at in marked), default='')
-        self.assertTrue({at: row for at, row in got.items() if not first <= at[2] <= last} ==
-                        {at: row for at, row in wanted.items() if not first <= at[2] <= last}, f'other rows outside of {first} to {last}')
-        self.assertTrue({at for at in wanted if first < at[2] < last} - set(got) or not torn, 'nothing was lost, and yet it is torn')
-        self.assertEqual(bool(marked), torn)
-        return len(marked)
-
-    def journal_end(self):
-        return look(self.directory / 'journal.db', 'select coalesce(sum(next_offset), 0) from partitions')
 
     def test_R13_old_records_go_and_rows_stay(self):
         """By age and by size; the rows and the ledger are those of a journal that keeps all."""
@@ -93,7 +62,7 @@ class Retention(wikitally.Case):
         gaps = self.gaps()
         self.assertGreater(min(gaps.values()), 0)
         self.assert_balanced()
-        torn = self.assert_like_twin_but_torn(True)
+        torn = self.assert_like_twin_but_torn(True, between=True)
         print(f'R13: released while unread: gaps {gaps}, {torn} rows marked', flush=True)
 
     def head(self):

@@ -21,17 +21,6 @@ class Full(Row):
     DISK = 32 << 20
 
     @contextlib.contextmanager
-    def small_disk(self):
-        disk = self.folder / 'disk'
-        disk.mkdir()
-        if subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={self.DISK}', 'none', disk], capture_output=True).returncode != 0:
-            self.skipTest('may not mount a disk here')
-        try:
-            yield disk
-        finally:
-            subprocess.run(['umount', disk], check=True)
-
-    @contextlib.contextmanager
     def filled(self, disk):
         """By another process, which takes every byte that becomes free for as long as it lives."""
         fill = f"while :; do dd if=/dev/zero of='{disk}/ballast' bs=64k oflag=append conv=notrunc 2>/dev/null; sleep 0.01; done"
@@ -47,7 +36,7 @@ class Full(Row):
         """It waits, or ends with 74; what is stored is sound; it goes on by itself within 10 s of there being room."""
         random = wikitally.seed('B10')
         times, ends, slowest = size(2, 20), collections.Counter(), 0
-        with self.small_disk() as disk:
+        with self.small_disk(self.DISK) as disk:
             for number in range(times):
                 self.directory = disk / f'state-{number}'
                 file = self.synth(20_000, random.randrange(1 << 30), **MIX)

@@ -9,31 +9,10 @@ from test_exit import look
 SMALL = ('--set', 'journal.commit_every=1ms', '--set', 'task.commit_every=10ms')
 
 
-class Repair(wikitally.Case):
+class Repair(wikitally.Twin):
     def setUp(self):
         super().setUp()
-        self.file = self.synth(6000, 41, event_rate=1, late=0.01)       # 100 minutes
-        self.twin = self.folder / 'twin'
-        self.follow(f'replay:{self.file}', directory=self.twin)
-        self.assert_rows(directory=self.twin)
-
-    def rows(self, directory=None):
-        """{row's key: what it says}."""
-        return {tuple(row[name] for name in ('aggregation', 'partition', 'window_start', 'key')): (row['count'], row['state'])
-                for row in self.tsv('results', directory=directory)}
-
-    def gaps(self):
-        return {row['ledger']: int(row['gap']) for row in self.tsv('ledger', '--total') if row['ledger'] != 'source'}
-
-    def assert_like_twin_but_torn(self, torn):
-        """The same rows with the same numbers, but for those of torn windows, which say so. -> how many are torn."""
-        got, wanted = self.rows(), self.rows(self.twin)
-        marked = {at for at, (_, state) in got.items() if state == 'torn'}
-        starts = {start for _, _, start, _ in marked}
-        self.assertEqual({at: row for at, row in got.items() if at[2] not in starts},
-                         {at: row for at, row in wanted.items() if at[2] not in starts})
-        self.assertEqual(bool(marked), torn)
-        return len(marked)
+        self.prepare(6000, 1)                            # 100 minutes
 
     def journal_end(self):
         return look(self.directory / 'journal.db', 'select coalesce(sum(next_offset), 0) from partitions')

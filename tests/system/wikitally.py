@@ -62,6 +62,18 @@ class Case(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.directory = self.folder / 'state'
 
+    @contextlib.contextmanager
+    def small_disk(self, size):
+        """A real one, of memory. Needs root."""
+        disk = self.folder / 'disk'
+        disk.mkdir()
+        if subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={size}', 'none', disk], capture_output=True).returncode != 0:
+            self.skipTest('may not mount a disk here')
+        try:
+            yield disk
+        finally:
+            subprocess.run(['umount', disk], check=True)
+
     # ---------------------------------------------------------------------------------- running the program
 
     def wikitally(self, *arguments, code=0, timeout=120, env=None, stdin=None):
@@ -210,6 +222,37 @@ class Case(unittest.TestCase):
 
     def assert_balanced(self, directory=None):
         self.wikitally('ledger', '--check', '--data-dir', directory or self.directory)
+
+
+class Twin(Case):
+    """Beside the directory a twin that nothing happens to: what can still be counted is counted as there."""
+
+    def prepare(self, count, rate):
+        self.file = self.synth(count, 41, event_rate=rate, late=0.01)
+        self.twin = self.folder / 'twin'
+        shutil.rmtree(self.twin, ignore_errors=True)
+        self.follow(f'replay:{self.file}', directory=self.twin)
+        self.assert_rows(directory=self.twin)
+
+    def rows(self, directory=None):
+        """{row's key: what it says}."""
+        return {tuple(row[name] for name in ('aggregation', 'partition', 'window_start', 'key')): (row['count'], row['state'])
+                for row in self.tsv('results', directory=directory)}
+
+    def gaps(self):
+        return {row['ledger']: int(row['gap']) for row in self.tsv('ledger', '--total') if row['ledger'] != 'source'}
+
+    def assert_like_twin_but_torn(self, torn, between=False):
+        """The same rows with the same numbers, but for those of torn windows, which say so; `between`: and for the windows between
+        these, of which nothing is left. -> how many rows are torn."""
+        got, wanted = self.rows(), self.rows(self.twin)
+        starts = {at[2] for at, (_, state) in got.items() if state == 'torn'}
+        if between:
+            starts |= {at[2] for at in wanted if min(starts) < at[2] < max(starts)}
+        self.assertTrue({at: row for at, row in got.items() if at[2] not in starts} ==
+                        {at: row for at, row in wanted.items() if at[2] not in starts}, 'other rows where nothing is torn')
+        self.assertEqual(bool(starts), torn)
+        return sum(state == 'torn' for _, state in got.values())
 
 
 BUCKETS = ('dead', 'canary', 'tick', 'unmatched', 'future', 'counted', 'late', 'gap')
