@@ -109,14 +109,15 @@ int64_t task_next(const struct task *t, uint32_t p)
     return next;
 }
 
-/* `values`: what was found in it already, or NULL. */
-static enum err_class record_feed(struct task *t, const struct record *r, const struct value *values, struct err *err)
+/* `values`: what was found in it already, or NULL; `last`: a commit may follow. */
+static enum err_class record_feed(struct task *t, const struct record *r, const struct value *values, bool last,
+                                  struct err *err)
 {
     struct decoded d;
     enum dead_reason why = DEAD_NONE;
     size_t time_field = FIELD_TIMESTAMP;
     if (values != NULL) {
-        decode_scanned(r, values, &d);
+        decode_scanned(r, values, last, &d);
     } else {
         decode_record(t->fields, r, t->values, &d);
     }
@@ -177,7 +178,8 @@ static enum err_class keys_check(const struct task *t, struct err *err)
 static enum err_class page_feed(struct task *t, uint32_t p, const struct handed *page, struct err *err)
 {
     for (size_t i = 0; i < page->count; i++) {
-        enum err_class cls = record_feed(t, &page->records[i], page->values == NULL ? NULL : page->values[i], err);
+        enum err_class cls =
+            record_feed(t, &page->records[i], page->values == NULL ? NULL : page->values[i], i + 1 == page->count, err);
         if (cls != ERR_NONE) {
             return cls;
         }

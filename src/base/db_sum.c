@@ -12,50 +12,68 @@ enum { TABLES_MAX = 256 };
 
 /* ---- the functions */
 
-static const uint64_t sum_seed = 0x77696b6974616c79U;
-
 static bool in_number(char c)
 {
-    return (c >= '0' && c <= '9') || c == '.' || c == '+' || c == '-' || c == ' ' || (c >= '\t' && c <= '\r');
+    return (c >= '0' && c <= '9') || c == '.' || c == '+' || c == '-' || c == ' ' || (c >= '\t' && c <= '\r') ||
+           c == 'e' || c == 'E';
 }
 
-/* Could a column take this text for a number? Most texts show by their ends that it could not, and asking SQLite is
- * half of what a row's sum costs. */
-static bool like_number(sqlite3_value *v)
+bool db_sum_like_number(struct str text)
 {
-    const char *text = (const char *)sqlite3_value_text(v);
-    int size = sqlite3_value_bytes(v);
-    return size > 0 && in_number(text[0]) && in_number(text[size - 1]);
+    size_t i = 0;
+    while (i < text.len && in_number(text.ptr[i])) {
+        i++;
+    }
+    return i > 0 && i == text.len;
 }
 
-/* Numbers as the text of the integer where they are one: a column may have made one of the other. */
-static uint64_t value_add(sqlite3_value *v, uint64_t seed)
+/* A NULL is nothing, so each value counts by its place. */
+static uint64_t seed_of(uint64_t sum, size_t place, uint64_t kind)
+{
+    return sum + place * 8 + kind;
+}
+
+uint64_t db_sum_int(uint64_t sum, size_t place, int64_t n)
+{
+    return hash_bytes(str_n((const char *)&n, sizeof n), seed_of(sum, place, 2));
+}
+
+uint64_t db_sum_bytes(uint64_t sum, size_t place, struct str bytes, bool is_blob)
+{
+    return hash_bytes(bytes.len ? bytes : STR(""), seed_of(sum, place, is_blob ? 3 : 4));
+}
+
+/* Numbers as the integer where they are one: a column may have made one of the other. */
+static uint64_t value_add(sqlite3_value *v, uint64_t sum, size_t place)
 {
     int type = sqlite3_value_type(v);
-    if (type == SQLITE_TEXT && like_number(v)) {
+    struct str bytes = {0};
+    if (type == SQLITE_TEXT || type == SQLITE_BLOB) {
+        const char *ptr = sqlite3_value_blob(v);
+        bytes = str_n(ptr, (size_t)sqlite3_value_bytes(v));
+    }
+    if (type == SQLITE_TEXT && db_sum_like_number(bytes)) {
         type = sqlite3_value_numeric_type(v);
     }
     if (type == SQLITE_FLOAT) {
         double d = sqlite3_value_double(v);
         if (!(d >= -9.0e15 && d <= 9.0e15 && d == (double)(int64_t)d)) {
-            return hash_bytes(str_n((const char *)&d, sizeof d), seed + 1);
+            return hash_bytes(str_n((const char *)&d, sizeof d), seed_of(sum, place, 1));
         }
     }
     if (type == SQLITE_FLOAT || type == SQLITE_INTEGER) {
-        int64_t n = type == SQLITE_INTEGER ? sqlite3_value_int64(v) : (int64_t)sqlite3_value_double(v);
-        return hash_bytes(str_n((const char *)&n, sizeof n), seed + 2);
+        return db_sum_int(sum, place,
+                          type == SQLITE_INTEGER ? sqlite3_value_int64(v) : (int64_t)sqlite3_value_double(v));
     }
-    const void *bytes = sqlite3_value_blob(v);
-    size_t size = (size_t)sqlite3_value_bytes(v);
-    return hash_bytes(str_n(size ? bytes : "", size), seed + (type == SQLITE_BLOB ? 3 : 4));
+    return db_sum_bytes(sum, place, bytes, type == SQLITE_BLOB);
 }
 
 static int64_t sum_of(int count, sqlite3_value **values)
 {
-    uint64_t sum = sum_seed;
+    uint64_t sum = DB_SUM_SEED;
     for (int i = 0; i < count; i++) {
         if (sqlite3_value_type(values[i]) != SQLITE_NULL) {
-            sum = value_add(values[i], sum + (uint64_t)i * 8);
+            sum = value_add(values[i], sum, (size_t)i);
         }
     }
     return (int64_t)sum;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * db_sum.h - a checksum in each row, so that a changed byte inside of a sound page is no answer (private to db.c).
+ * db_sum.h - a checksum in each row, so that a changed byte inside of a sound page is no answer (private to db.c and to
+ * who writes its own sums).
  *
  * SQLite notices a page that is no page, not a page that says something else. So tables have a last column `row_sum`:
  * wt_sum() of the others. A writer's rows get theirs by triggers of its connection alone, or from the statement that
@@ -18,6 +19,14 @@
 
 /* More columns than a function takes are not summed, the later ones. */
 enum { DB_SUM_COLUMNS = 100 };
+
+/* wt_sum() without SQLite: DB_SUM_SEED, then the values that are not NULL in their order, each with its place in the
+ * list from 0 on. A text that is like a number is SQLite's to read: there only wt_sum() knows. */
+#define DB_SUM_SEED UINT64_C(0x77696b6974616c79)
+uint64_t db_sum_int(uint64_t sum, size_t place, int64_t n);
+uint64_t db_sum_bytes(uint64_t sum, size_t place, struct str bytes, bool is_blob);
+/* Could a column take this text for a number? */
+bool db_sum_like_number(struct str text);
 
 /* Of a fresh connection: wt_sum(values...) is their checksum, and wt_ok(row_sum, values...) is 1 or fails as corrupt. A
  * value counts by its place, and as what a column's affinity makes of it: 12 and '12' are the same; NULL is nothing. */

@@ -93,6 +93,8 @@ struct lane_commit {
     int64_t epoch;         /* of this generation: stands above the revisions */
     int64_t old_version;   /* compare-and-set: what the stored line must have */
     struct task_line line; /* the new one */
+    /* Each (window, key) once. A lane gives them by window and key, so that a B-tree is written from left to right,
+     * which takes half of the time; no sink may rely on that. */
     const struct result_row *rows;
     size_t row_count;
     const struct tally_row *tally; /* bucket: enum task_bucket */

@@ -15,9 +15,10 @@
 
 /* ---- decoding */
 
-void decode_scanned(const struct record *r, const struct value *values, struct decoded *ret_decoded)
+void decode_scanned(const struct record *r, const struct value *values, bool identify, struct decoded *ret_decoded)
 {
-    struct decoded d = {.record = r, .values = values, .identity = record_identity(r), .known_us = r->arrival_us};
+    struct decoded d = {
+        .record = r, .values = values, .identity = identify ? record_identity(r) : 0, .known_us = r->arrival_us};
     int64_t dt_us;
     d.kind = change_kind(values);
     d.time_dead = change_times(values, d.kind, &d.time_us, &dt_us);
@@ -33,7 +34,7 @@ void decode_record(const struct field_set *set, const struct record *r, struct v
     size_t dead_at;
     enum dead_reason dead = change_scan(set, r->value, values, &dead_at);
     if (dead == DEAD_NONE) {
-        decode_scanned(r, values, ret_decoded);
+        decode_scanned(r, values, true, ret_decoded);
         return;
     }
     *ret_decoded = (struct decoded){.record = r,

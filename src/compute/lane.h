@@ -18,7 +18,7 @@ struct decoded {
     enum change_kind kind;
     const struct value *values; /* of the task's field set */
     size_t dead_at;             /* byte at which the scan gave up */
-    uint64_t identity;          /* record_identity */
+    uint64_t identity;          /* record_identity; 0 where a lane is not asked for it */
     enum dead_reason time_dead; /* change_time by FIELD_TIMESTAMP */
     int64_t time_us;
     int64_t known_us; /* R5: the earlier of its arrival and, for a change, its valid meta.dt; TIME_NONE: neither */
@@ -27,8 +27,9 @@ struct decoded {
 void decode_record(const struct field_set *set, const struct record *r, struct value *values,
                    struct decoded *ret_decoded);
 /* The same for a record that can be decoded, with what change_scan found in it, in a set that begins with the fields
- * that the aggregations were made with. */
-void decode_scanned(const struct record *r, const struct value *values, struct decoded *ret_decoded);
+ * that the aggregations were made with. Its identity is made if `identify`: a line holds that of the last record before
+ * the commit, and to make it takes a look at every byte. */
+void decode_scanned(const struct record *r, const struct value *values, bool identify, struct decoded *ret_decoded);
 /* The event time of a decoded record by a time field of the set, and why it is dead for it. */
 enum dead_reason decoded_time(const struct decoded *d, size_t time_field, int64_t *ret_us);
 

@@ -85,7 +85,7 @@ static const struct cell *key_cells(struct lane *l, struct str key, struct arena
     return cells;
 }
 
-static void row_show(struct lane *l, const struct dirty *d, struct arena *arena, struct result_row *ret)
+static void row_show(struct lane *l, const struct dirty *d, struct str key, struct arena *arena, struct result_row *ret)
 {
     const struct window *w = d->window;
     const struct row *row = keytable_row(&w->table, d->row);
@@ -95,7 +95,6 @@ static void row_show(struct lane *l, const struct dirty *d, struct arena *arena,
     for (size_t i = 0; i < count; i++) {
         measure_show(&l->a->measures[i], &row->states[i], row->has >> i & 1, arena, &cells[i], &sketches[i]);
     }
-    struct str key = keytable_key(&w->table, d->row);
     *ret = (struct result_row){.window_start_us = w->start_us,
                                .window_end_us = w->start_us + l->a->options.size_us,
                                .key = key,
@@ -105,6 +104,34 @@ static void row_show(struct lane *l, const struct dirty *d, struct arena *arena,
                                .revision = row->revision,
                                .final = w->closed,
                                .closed_by = w->closed_by};
+}
+
+struct sorted {
+    int64_t start_us;
+    struct str key;
+    const struct dirty *dirty;
+};
+
+static int sorted_compare(const void *a, const void *b)
+{
+    const struct sorted *x = a, *y = b;
+    if (x->start_us != y->start_us) {
+        return x->start_us < y->start_us ? -1 : 1;
+    }
+    return str_cmp(x->key, y->key);
+}
+
+static void rows_show(struct lane *l, struct arena *arena, struct result_row *rows)
+{
+    struct sorted *sorted = arena_alloc(arena, (l->dirty_count + 1) * sizeof(*sorted));
+    for (size_t i = 0; i < l->dirty_count; i++) {
+        const struct dirty *d = &l->dirty[i];
+        sorted[i] = (struct sorted){d->window->start_us, keytable_key(&d->window->table, d->row), d};
+    }
+    qsort(sorted, l->dirty_count, sizeof(*sorted), sorted_compare);
+    for (size_t i = 0; i < l->dirty_count; i++) {
+        row_show(l, sorted[i].dirty, sorted[i].key, arena, &rows[i]);
+    }
 }
 
 /* ---- the line */
@@ -158,9 +185,7 @@ bool lane_commit(struct lane *l, struct arena *arena, struct lane_commit *ret_co
         return false;
     }
     struct result_row *rows = arena_alloc(arena, (l->dirty_count + 1) * sizeof(*rows));
-    for (size_t i = 0; i < l->dirty_count; i++) {
-        row_show(l, &l->dirty[i], arena, &rows[i]);
-    }
+    rows_show(l, arena, rows);
     *ret_commit = (struct lane_commit){.aggregation = l->index,
                                        .generation = l->generation,
                                        .partition = l->partition,

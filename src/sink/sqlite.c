@@ -167,6 +167,7 @@ int64_t column_time(sqlite3_stmt *s, int at)
 enum err_class sqlite_sink_connect(struct sqlite_sink *s, struct err *err)
 {
     enum err_class c = db_open_writer(&s->db, s->path, &results_kind, NULL, NULL, err);
+    c = c ? c : sqlite_rows_table(s, err);
     for (int i = 0; !c && i < SINK_STATEMENTS; i++) {
         c = db_prepare(&s->db, sink_sql[i], &s->statements[i], err);
     }

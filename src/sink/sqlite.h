@@ -5,7 +5,7 @@
 #ifndef WIKITALLY_SINK_SQLITE_H
 #define WIKITALLY_SINK_SQLITE_H
 
-#include "base/db.h"
+#include "base/db_sum.h"
 #include "sink/shared.h"
 
 enum { TIME_TEXT_BYTES = 40 };
@@ -37,9 +37,32 @@ enum sink_statement {
 extern const char *const sink_sql[SINK_STATEMENTS];
 extern const struct db_kind results_kind;
 
+/* The columns of wt_commit (sqlite_rows.c): behind these come keys, measures, and sketches of those that have one. */
+enum row_column {
+    ROW_WINDOW_START = 1,
+    ROW_WINDOW_END,
+    ROW_CREATED_AT,
+    ROW_PARTITION,
+    ROW_FINAL,
+    ROW_REVISION,
+    ROW_CLOSED_BY,
+    ROW_EPOCH,
+    ROW_GENERATION,
+    ROW_KEY,
+    ROW_COLUMNS = ROW_KEY + 2 * COLUMNS_MAX /* the last */
+};
+
 struct sqlite_aggregation {
     const struct result_schema *schema; /* outlives the sink */
     sqlite3_stmt *row_put;              /* NULL until the first commit after a (re)connect */
+    size_t sum_count;
+    uint8_t sum_columns[DB_SUM_COLUMNS]; /* what row_sum is made of, as numbers in wt_commit; 0: NULL */
+};
+
+struct commit_rows { /* what wt_commit shows */
+    const struct sqlite_aggregation *aggregation;
+    const struct lane_commit *lane; /* NULL: none */
+    char created[TIME_TEXT_BYTES];
 };
 
 struct sqlite_sink {
@@ -49,6 +72,7 @@ struct sqlite_sink {
     sqlite3_stmt *statements[SINK_STATEMENTS];
     struct sqlite_aggregation *aggregations;
     size_t aggregation_count;
+    struct commit_rows rows;
 };
 
 enum err_class sqlite_sink_connect(struct sqlite_sink *s, struct err *err);
@@ -60,6 +84,12 @@ enum err_class sqlite_sink_begin(struct sqlite_sink *s, struct err *err);
 enum err_class sqlite_prepare(struct sink *base, const struct result_schema *const *schemas, size_t count,
                               struct err *err);
 enum err_class sqlite_row_statement(struct sqlite_sink *s, struct sqlite_aggregation *a, struct err *err);
+
+/* sqlite_rows.c */
+/* Of a fresh connection: makes wt_commit known there. */
+enum err_class sqlite_rows_table(struct sqlite_sink *s, struct err *err);
+/* Writes a lane's rows, in a transaction. */
+enum err_class sqlite_rows_put(struct sqlite_sink *s, const struct lane_commit *l, int64_t wall_us, struct err *err);
 
 /* sqlite_generation.c */
 enum err_class sqlite_generations(struct sink *base, size_t aggregation, struct arena *arena,

@@ -147,123 +147,6 @@ static enum err_class lane_check(struct sqlite_sink *s, const char *name, const 
     return ERR_NONE;
 }
 
-/* ---- rows */
-
-static void cell_bind(sqlite3_stmt *st, int at, const struct cell *cell, enum column_type type)
-{
-    switch (cell->kind) {
-    case CELL_INT:
-        sqlite3_bind_int64(st, at, cell->number);
-        break;
-    case CELL_BOOL:
-        if (type == COLUMN_BOOL) {
-            sqlite3_bind_int64(st, at, cell->number != 0);
-        } else {
-            db_bind_text(st, at, cell->number ? STR("true") : STR("false"));
-        }
-        break;
-    case CELL_TEXT:
-        db_bind_text(st, at, cell->text.ptr ? cell->text : STR(""));
-        break;
-    case CELL_NULL:
-    default:
-        sqlite3_bind_null(st, at);
-    }
-}
-
-struct row_texts { /* rows of one window come together: its texts are made and bound once */
-    bool bound;
-    int64_t start_us, end_us;
-    char start[TIME_TEXT_BYTES], end[TIME_TEXT_BYTES], created[TIME_TEXT_BYTES];
-};
-
-/* What the rows of a lane have in common. */
-static void lane_row_bind(sqlite3_stmt *st, const struct lane_commit *l, const struct row_texts *t)
-{
-    db_bind_text(st, 3, str_of(t->created));
-    sqlite3_bind_int64(st, 4, l->partition);
-    sqlite3_bind_int64(st, 8, l->epoch);
-    sqlite3_bind_int64(st, 9, l->generation);
-}
-
-static void cells_bind(sqlite3_stmt *st, const struct result_schema *schema, const struct result_row *row)
-{
-    int at = 11;
-    for (size_t i = 0; i < schema->key_count; i++) {
-        cell_bind(st, at++, &row->keys[i], schema->keys[i].type);
-    }
-    for (size_t i = 0; i < schema->measure_count; i++) {
-        cell_bind(st, at++, &row->measures[i], schema->measures[i].type);
-    }
-    for (size_t i = 0; i < schema->measure_count; i++) {
-        if (!schema->measures[i].sketch) {
-            continue;
-        }
-        if (row->sketches != NULL && row->sketches[i].len > 0) {
-            db_bind_blob(st, at++, row->sketches[i]);
-        } else {
-            sqlite3_bind_null(st, at++);
-        }
-    }
-}
-
-static enum err_class row_put(struct sqlite_sink *s, struct sqlite_aggregation *a, const struct result_row *row,
-                              struct row_texts *t, struct err *err)
-{
-    sqlite3_stmt *st = a->row_put;
-    if (!t->bound || row->window_start_us != t->start_us || row->window_end_us != t->end_us) {
-        t->start_us = row->window_start_us;
-        t->end_us = row->window_end_us;
-        time_text(t->start, t->start_us);
-        time_text(t->end, t->end_us);
-        db_bind_text(st, 1, str_of(t->start));
-        db_bind_text(st, 2, str_of(t->end));
-        t->bound = true;
-    }
-    sqlite3_bind_int64(st, 5, row->final);
-    sqlite3_bind_int64(st, 6, row->revision);
-    if (row->closed_by < 0) {
-        sqlite3_bind_null(st, 7);
-    } else {
-        sqlite3_bind_int64(st, 7, row->closed_by);
-    }
-    db_bind_text(st, 10, row->key);
-    cells_bind(st, a->schema, row);
-    return db_run(&s->db, st, err);
-}
-
-static int row_order(const void *a, const void *b)
-{
-    const struct result_row *x = *(const struct result_row *const *)a, *y = *(const struct result_row *const *)b;
-    if (x->window_start_us != y->window_start_us) {
-        return x->window_start_us < y->window_start_us ? -1 : 1;
-    }
-    return str_cmp(x->key, y->key);
-}
-
-/* In the order of the primary key: rows come in the order of a hash table, and a B-tree is written 2 times faster from
- * left to right. */
-static enum err_class rows_put(struct sqlite_sink *s, const struct lane_commit *l, int64_t wall_us, struct err *err)
-{
-    struct sqlite_aggregation *a = &s->aggregations[l->aggregation];
-    struct row_texts texts = {0};
-    enum err_class c = sqlite_row_statement(s, a, err);
-    const struct result_row **order = xcalloc(l->row_count + 1, sizeof(const struct result_row *));
-    for (size_t i = 0; i < l->row_count; i++) {
-        order[i] = &l->rows[i];
-    }
-    qsort(order, l->row_count, sizeof *order, row_order);
-    time_text(texts.created, wall_us);
-    if (!c) {
-        lane_row_bind(a->row_put, l, &texts);
-    }
-    for (size_t i = 0; !c && i < l->row_count; i++) {
-        c = row_put(s, a, order[i], &texts, err);
-    }
-    free(order);
-    return c;
-}
-
 /* ---- ledger, marks, torn spans */
 
 static enum err_class ledger_put(struct sqlite_sink *s, const char *name, const struct lane_commit *l, struct err *err)
@@ -376,7 +259,7 @@ static enum err_class lane_put(struct sqlite_sink *s, const struct lane_commit *
                                struct err *err)
 {
     const char *name = s->aggregations[l->aggregation].schema->name;
-    enum err_class c = rows_put(s, l, wall_us, err);
+    enum err_class c = sqlite_rows_put(s, l, wall_us, err);
     c = c ? c : line_put(s, name, l, err);
     (void)failpoint("sink.in_lane");
     c = c ? c : ledger_put(s, name, l, err);

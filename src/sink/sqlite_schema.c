@@ -307,18 +307,25 @@ enum err_class sqlite_prepare(struct sink *base, const struct result_schema *con
     return c;
 }
 
-/* The number of a column's parameter in the row statement; 0: a column of an earlier definition, which is NULL here. */
-static size_t parameter_of(const struct result_schema *schema, struct str column)
+/* The number of a column in wt_commit; 0: a column of an earlier definition, which is NULL here. */
+static size_t row_column_of(const struct result_schema *schema, struct str column)
 {
-    static const char *const first[] = {"window_start", "window_end", "created_at", "partition",  "final",
-                                        "revision",     "closed_by",  "epoch",      "generation", "key"};
-    enum { FIRST = sizeof first / sizeof *first };
-    for (size_t i = 0; i < FIRST; i++) {
+    static const char *const first[] = {[ROW_WINDOW_START] = "window_start",
+                                        [ROW_WINDOW_END] = "window_end",
+                                        [ROW_CREATED_AT] = "created_at",
+                                        [ROW_PARTITION] = "partition",
+                                        [ROW_FINAL] = "final",
+                                        [ROW_REVISION] = "revision",
+                                        [ROW_CLOSED_BY] = "closed_by",
+                                        [ROW_EPOCH] = "epoch",
+                                        [ROW_GENERATION] = "generation",
+                                        [ROW_KEY] = "key"};
+    size_t at = ROW_KEY;
+    for (size_t i = ROW_WINDOW_START; i <= ROW_KEY; i++) {
         if (str_eqz(column, first[i])) {
-            return i + 1;
+            return i;
         }
     }
-    size_t at = FIRST;
     for (size_t i = 0; i < schema->key_count; i++) {
         at++;
         if (str_eqz(column, schema->keys[i].name)) {
@@ -344,79 +351,78 @@ static size_t parameter_of(const struct result_schema *schema, struct str column
 }
 
 /* What a row that is there already has afterwards: what is set (R8), and what stays. */
-static void kept_column(struct buf *sql, const struct result_schema *schema, size_t parameter, struct str column)
+static void kept_column(struct buf *sql, const struct result_schema *schema, size_t at, struct str column)
 {
-    enum { FINAL = 5, EPOCH = 8, KEY = 10 };
-    bool set = (parameter >= FINAL && parameter <= EPOCH) || parameter > KEY + schema->key_count;
+    bool set = (at >= ROW_FINAL && at <= ROW_EPOCH) || at > ROW_KEY + schema->key_count;
     buf_addf(sql, "%s\"%.*s\"", set ? "excluded." : "", STR_ARG(column));
 }
 
-/* wt_sum() over the table's columns in their order, as db_sum.c takes them: of a new row, or of one that is there. */
-static enum err_class row_sum_add(struct sqlite_sink *s, const struct result_schema *schema, bool is_new,
-                                  struct buf *sql, struct err *err)
+/* wt_sum() over the table's columns in their order, as db_sum.c takes them: of a new row, and of one that is there. */
+static enum err_class row_sums_add(struct sqlite_sink *s, struct sqlite_aggregation *a, struct buf *is_new,
+                                   struct buf *is_there, struct err *err)
 {
     AUTO(buf) struct buf table = {0};
     sqlite3_stmt *st = NULL;
     bool row = true;
     const char *before = "wt_sum(";
-    buf_addf(&table, "%s_rows", schema->name);
+    a->sum_count = 0;
+    buf_addf(&table, "%s_rows", a->schema->name);
     enum err_class c = db_prepare(
         &s->db, "SELECT name FROM pragma_table_info(?1, 'main') WHERE name NOT IN ('row_sum', 'created_at')", &st, err);
     if (!c) {
         db_bind_text(st, 1, buf_str(&table));
     }
-    for (int n = 0; !c && n < DB_SUM_COLUMNS && (c = db_step(&s->db, st, &row, err)) == ERR_NONE && row; n++) {
-        size_t at = parameter_of(schema, db_column(st, 0));
-        buf_addz(sql, before);
-        if (!is_new) {
-            kept_column(sql, schema, at, db_column(st, 0));
-        } else if (at) {
-            buf_addf(sql, "?%zu", at);
+    while (!c && a->sum_count < DB_SUM_COLUMNS && (c = db_step(&s->db, st, &row, err)) == ERR_NONE && row) {
+        size_t at = row_column_of(a->schema, db_column(st, 0));
+        buf_addz(is_new, before);
+        buf_addz(is_there, before);
+        if (at) {
+            buf_addf(is_new, "c%zu", at);
         } else {
-            buf_addz(sql, "NULL");
+            buf_addz(is_new, "NULL");
         }
+        kept_column(is_there, a->schema, at, db_column(st, 0));
+        a->sum_columns[a->sum_count++] = (uint8_t)at;
         before = ", ";
     }
-    buf_addc(sql, ')');
+    buf_addc(is_new, ')');
+    buf_addc(is_there, ')');
     sqlite3_finalize(st);
     return c;
 }
 
-/* ?1 window_start, ?2 window_end, ?3 created_at, ?4 partition, ?5 final, ?6 revision, ?7 closed_by, ?8 epoch,
- * ?9 generation, ?10 key, then keys, measures, sketches of those that have one. */
+/* One statement for all rows of a lane (sqlite_rows.c). */
 enum err_class sqlite_row_statement(struct sqlite_sink *s, struct sqlite_aggregation *a, struct err *err)
 {
     if (a->row_put != NULL) {
         return ERR_NONE;
     }
-    AUTO(buf) struct buf sql = {0}, set = {0}, sum = {0};
+    AUTO(buf) struct buf sql = {0}, values = {0}, set = {0}, new_sum = {0}, sum = {0};
     const struct result_schema *schema = a->schema;
-    size_t values = 10 + schema->key_count + schema->measure_count;
-    buf_addf(&sql,
-             "INSERT INTO \"%s_rows\" (window_start, window_end, created_at, partition, final, revision, closed_by,"
-             " epoch, generation, key",
-             schema->name);
-    add_columns(&sql, schema, ", ", "", true);
-    buf_addz(&sql, ", row_sum) VALUES (?1");
+    size_t count = ROW_KEY + schema->key_count + schema->measure_count;
     for (size_t i = 0; i < schema->measure_count; i++) {
-        values += schema->measures[i].sketch;
+        count += schema->measures[i].sketch;
         buf_addf(&set, ", \"%s\" = excluded.\"%s\"", schema->measures[i].name, schema->measures[i].name);
         if (schema->measures[i].sketch) {
             buf_addf(&set, ", \"%s_sketch\" = excluded.\"%s_sketch\"", schema->measures[i].name,
                      schema->measures[i].name);
         }
     }
-    for (size_t i = 2; i <= values; i++) {
-        buf_addf(&sql, ", ?%zu", i);
+    for (size_t i = 1; i <= count; i++) {
+        buf_addf(&values, "c%zu, ", i);
     }
-    buf_addz(&sql, ", ");
-    enum err_class c = row_sum_add(s, schema, true, &sql, err);
-    c = c ? c : row_sum_add(s, schema, false, &sum, err);
+    enum err_class c = row_sums_add(s, a, &new_sum, &sum, err);
     buf_addf(&sql,
-             ") ON CONFLICT (window_start, key, partition, generation) DO UPDATE SET final = excluded.final,"
+             "INSERT INTO \"%s_rows\" (window_start, window_end, created_at, partition, final, revision, closed_by,"
+             " epoch, generation, key",
+             schema->name);
+    add_columns(&sql, schema, ", ", "", true);
+    buf_addf(&sql,
+             ", row_sum) SELECT %sifnull(row_sum, %s) FROM wt_commit WHERE true"
+             " ON CONFLICT (window_start, key, partition, generation) DO UPDATE SET final = excluded.final,"
              " revision = excluded.revision, closed_by = excluded.closed_by, epoch = excluded.epoch,"
              " row_sum = %s%s",
-             sum.ptr, set.len ? set.ptr : "");
+             values.ptr, new_sum.ptr, sum.ptr, set.len ? set.ptr : "");
     if (!fault("R8.rank")) {
         buf_addz(&sql, " WHERE (excluded.epoch, excluded.revision, excluded.final) > (epoch, revision, final)");
     }

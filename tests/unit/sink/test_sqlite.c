@@ -402,6 +402,55 @@ static void a_reader_may_hold_one_moment(void **state)
     s->ops->close(s);
 }
 
+static bool count_row(const struct stored_row *row, void *ctx)
+{
+    (void)row;
+    (*(int *)ctx)++;
+    return true;
+}
+
+/* A row's sum is made before columns make of its values what they like; a reader makes it of what stands there. */
+static void a_sum_is_right_whatever_the_value(void **state)
+{
+    enum { COUNT = 25 };
+    struct str texts =
+        STR("|12| 12 |+12|-0|1.5|1e3|1E400|9007199254740993|.|e|0x1f|inf|١٢|12\n|12 13|2020-09-13|12:00|1.0|12x|"
+            "true|-|1e-|00|9223372036854775808");
+    struct place *p = *state;
+    struct err e = {0};
+    struct sink *s = open_ok(p);
+    static const struct results_query all = {
+        .from_us = TIME_NONE, .to_us = TIME_NONE, .partition = -1, .generation = -1};
+    struct cell cells[COUNT + 3] = {0};
+    struct result_row rows[COUNT + 3];
+    for (int i = 0; i < COUNT + 3; i++) {
+        cells[i].kind = CELL_TEXT;
+        assert_int_equal(str_split(&texts, '|', &cells[i].text), i < COUNT);
+        rows[i] = (struct result_row){.window_end_us = MINUTE, .keys = &cells[i], .measures = &cells[i]};
+        rows[i].key = str_n("abcdefghijklmnopqrstuvwxyz012345" + i, 1);
+        rows[i].closed_by = i % 2 ? i : -1;
+    }
+    cells[COUNT].kind = CELL_NULL;
+    cells[COUNT + 1] = (struct cell){CELL_BOOL, 1, {0}};
+    cells[COUNT + 2] = (struct cell){CELL_INT, INT64_MIN, {0}};
+    for (int version = 0; version < 2; version++) { /* new rows, rows that are there */
+        int seen = 0;
+        struct results *r = NULL;
+        for (int i = 0; i < COUNT + 3; i++) {
+            rows[i].revision = version;
+        }
+        struct lane_commit lane = {.old_version = version, .rows = rows, .row_count = COUNT + 3};
+        struct task_commit c = {.lanes = &lane, .lane_count = 1};
+        assert_ok(s->ops->commit(s, &c, &e), e);
+        assert_ok(results_open(p->dir.path, &r, &e), e);
+        assert_ok(results_rows(r, &all, count_row, &seen, &e), e);
+        assert_int_equal(seen, COUNT + 3);
+        results_close(r);
+    }
+    assert_sql(p, "SELECT count(*) FROM user_edit_counts_rows WHERE row_sum IS NULL", "0");
+    s->ops->close(s);
+}
+
 #define PLACE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -414,6 +463,7 @@ int main(void)
         PLACE(C_S3_failed_fsync_or_write_stops_writing),
         PLACE(reading_while_writing),
         PLACE(a_reader_may_hold_one_moment),
+        PLACE(a_sum_is_right_whatever_the_value),
     };
     return cmocka_run_group_tests_name("sink sqlite", tests, NULL, NULL);
 }
