@@ -144,7 +144,7 @@ class Bench:
 
 def build_tools():
     names = sorted(file.stem for file in (ROOT / 'tests/bench').glob('bench_*.c'))
-    subprocess.run(['ninja', '-C', BUILD, *(f'tests/bench/{name}' for name in names)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(['ninja', '-C', BUILD, 'src/cli/wikitally', *(f'tests/bench/{name}' for name in names)], check=True, stdout=subprocess.DEVNULL)
 
 
 def get(url, timeout_s=5, headers=None):
