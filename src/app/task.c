@@ -143,7 +143,7 @@ static enum err_class record_feed(struct task *t, const struct record *r, const 
     return ERR_NONE;
 }
 
-static size_t pending_rows(const struct task *t)
+size_t task_rows(const struct task *t)
 {
     size_t rows = 0;
     for (size_t i = 0; i < t->aggregation_count; i++) {
@@ -370,7 +370,7 @@ void task_lane_state(const struct task *t, size_t aggregation, uint32_t partitio
 
 bool task_full(const struct task *t)
 {
-    return pending_rows(t) >= t->options.max_pending_rows || task_dead_full(t);
+    return task_rows(t) >= t->options.max_pending_rows || task_dead_full(t);
 }
 
 bool task_at_end(struct task *t)

@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { READ_AT_ONCE = 4096, WAIT_US = 100000, RETRY_MIN_US = 100000, RETRY_MAX_US = 10000000 };
+enum { READ_AT_ONCE = 4096, WORTH_ROWS = 8192, WAIT_US = 100000, RETRY_MIN_US = 100000, RETRY_MAX_US = 10000000 };
 enum wanted { WANT_RUN, WANT_DRAIN, WANT_STOP };
 
 struct task_thread {
@@ -80,7 +80,8 @@ static enum err_class loop(struct task_thread *t, struct err *err)
             diag_warn("task", "%s: %s; trying again", t->name, err->text);
             cls = ERR_NONE;
         }
-        bool due = task_full(t->task) || clock_mono(t->clock) - committed_us >= t->commit_every_us;
+        bool due = task_full(t->task) || (!any && task_rows(t->task) >= WORTH_ROWS) ||
+                   clock_mono(t->clock) - committed_us >= t->commit_every_us;
         if (!cls && (due || wanted == WANT_STOP || (wanted == WANT_DRAIN && !any))) {
             cls = commit(t, err);
             committed_us = clock_mono(t->clock);

@@ -18,13 +18,14 @@ static bool in_number(char c)
            c == 'e' || c == 'E';
 }
 
+/* Most texts show by their ends that they are none. */
 bool db_sum_like_number(struct str text)
 {
-    size_t i = 0;
-    while (i < text.len && in_number(text.ptr[i])) {
-        i++;
+    size_t left = text.len;
+    while (left > 0 && in_number(text.ptr[0]) && in_number(text.ptr[left - 1])) {
+        left--;
     }
-    return i > 0 && i == text.len;
+    return left == 0 && text.len > 0;
 }
 
 /* A NULL is nothing, so each value counts by its place. */

@@ -16,8 +16,9 @@ struct cursor {
     sqlite3_vtab_cursor base; /* first */
     const struct commit_rows *rows;
     size_t at;
-    int64_t start_us, end_us;                          /* of the window at hand */
-    char start[TIME_TEXT_BYTES], end[TIME_TEXT_BYTES]; /* the same: rows of one window come together */
+    int64_t start_us, end_us;       /* of the window at hand */
+    char texts[2][TIME_TEXT_BYTES]; /* the same: rows of one window come together */
+    struct str start, end;          /* in these */
 };
 
 struct table {
@@ -83,9 +84,9 @@ static struct item item_of(const struct cursor *cursor, size_t column)
     const struct result_row *row = &rows->lane->rows[cursor->at];
     switch (column) {
     case ROW_WINDOW_START:
-        return item_text(str_of(cursor->start));
+        return item_text(cursor->start);
     case ROW_WINDOW_END:
-        return item_text(str_of(cursor->end));
+        return item_text(cursor->end);
     case ROW_CREATED_AT:
         return item_text(str_of(rows->created));
     case ROW_PARTITION:
@@ -208,8 +209,10 @@ static void cursor_at(struct cursor *cursor, size_t at)
     if (at == 0 || row->window_start_us != cursor->start_us || row->window_end_us != cursor->end_us) {
         cursor->start_us = row->window_start_us;
         cursor->end_us = row->window_end_us;
-        time_text(cursor->start, row->window_start_us);
-        time_text(cursor->end, row->window_end_us);
+        time_text(cursor->texts[0], row->window_start_us);
+        time_text(cursor->texts[1], row->window_end_us);
+        cursor->start = str_of(cursor->texts[0]);
+        cursor->end = str_of(cursor->texts[1]);
     }
 }
 

@@ -350,45 +350,69 @@ static size_t row_column_of(const struct result_schema *schema, struct str colum
     return 0;
 }
 
-/* What a row that is there already has afterwards: what is set (R8), and what stays. */
-static void kept_column(struct buf *sql, const struct result_schema *schema, size_t at, struct str column)
-{
-    bool set = (at >= ROW_FINAL && at <= ROW_EPOCH) || at > ROW_KEY + schema->key_count;
-    buf_addf(sql, "%s\"%.*s\"", set ? "excluded." : "", STR_ARG(column));
-}
+struct table_column {
+    struct str name;
+    size_t at; /* in wt_commit; 0: of an earlier definition, NULL in new rows */
+    bool is_summed;
+};
 
-/* wt_sum() over the table's columns in their order, as db_sum.c takes them: of a new row, and of one that is there. */
-static enum err_class row_sums_add(struct sqlite_sink *s, struct sqlite_aggregation *a, struct buf *is_new,
-                                   struct buf *is_there, struct err *err)
+/* The columns of NAME_rows in the table's order: in this one a statement takes them as they come. */
+static enum err_class table_columns(struct sqlite_sink *s, const struct result_schema *schema, struct arena *arena,
+                                    struct table_column **ret_list, size_t *ret_count, struct err *err)
 {
     AUTO(buf) struct buf table = {0};
     sqlite3_stmt *st = NULL;
     bool row = true;
-    const char *before = "wt_sum(";
-    a->sum_count = 0;
-    buf_addf(&table, "%s_rows", a->schema->name);
-    enum err_class c = db_prepare(
-        &s->db, "SELECT name FROM pragma_table_info(?1, 'main') WHERE name NOT IN ('row_sum', 'created_at')", &st, err);
+    size_t count = 0, cap = 0;
+    struct table_column *list = NULL;
+    buf_addf(&table, "%s_rows", schema->name);
+    enum err_class c = db_prepare(&s->db, "SELECT name FROM pragma_table_info(?1, 'main')", &st, err);
     if (!c) {
         db_bind_text(st, 1, buf_str(&table));
     }
-    while (!c && a->sum_count < DB_SUM_COLUMNS && (c = db_step(&s->db, st, &row, err)) == ERR_NONE && row) {
-        size_t at = row_column_of(a->schema, db_column(st, 0));
-        buf_addz(is_new, before);
-        buf_addz(is_there, before);
-        if (at) {
-            buf_addf(is_new, "c%zu", at);
-        } else {
-            buf_addz(is_new, "NULL");
+    while (!c && (c = db_step(&s->db, st, &row, err)) == ERR_NONE && row) {
+        if (count == cap) {
+            struct table_column *larger = arena_alloc(arena, (cap * 2 + 32) * sizeof *larger);
+            if (count > 0) {
+                memcpy(larger, list, count * sizeof *larger);
+            }
+            list = larger;
+            cap = cap * 2 + 32;
         }
-        kept_column(is_there, a->schema, at, db_column(st, 0));
+        struct str name = arena_dup(arena, db_column(st, 0));
+        bool is_summed = !str_eqz(name, "row_sum") && !str_eqz(name, "created_at");
+        list[count++] = (struct table_column){name, row_column_of(schema, name), is_summed};
+    }
+    sqlite3_finalize(st);
+    *ret_list = list;
+    *ret_count = count;
+    return c;
+}
+
+/* wt_sum() over the table's columns, as db_sum.c takes them: of a new row, and of one that is there: what is set (R8),
+ * and what stays. */
+static void sums_add(struct sqlite_aggregation *a, const struct table_column *list, size_t count, struct buf *is_new,
+                     struct buf *is_there)
+{
+    const char *before = "wt_sum(";
+    a->sum_count = 0;
+    for (size_t i = 0; i < count && a->sum_count < DB_SUM_COLUMNS; i++) {
+        size_t at = list[i].at;
+        bool set = (at >= ROW_FINAL && at <= ROW_EPOCH) || at > ROW_KEY + a->schema->key_count;
+        if (!list[i].is_summed) {
+            continue;
+        }
+        if (at) {
+            buf_addf(is_new, "%sc%zu", before, at);
+        } else {
+            buf_addf(is_new, "%sNULL", before);
+        }
+        buf_addf(is_there, "%s%s\"%.*s\"", before, set ? "excluded." : "", STR_ARG(list[i].name));
         a->sum_columns[a->sum_count++] = (uint8_t)at;
         before = ", ";
     }
     buf_addc(is_new, ')');
     buf_addc(is_there, ')');
-    sqlite3_finalize(st);
-    return c;
 }
 
 /* One statement for all rows of a lane (sqlite_rows.c). */
@@ -397,34 +421,45 @@ enum err_class sqlite_row_statement(struct sqlite_sink *s, struct sqlite_aggrega
     if (a->row_put != NULL) {
         return ERR_NONE;
     }
+    AUTO(arena) struct arena arena = {0};
     AUTO(buf) struct buf sql = {0}, values = {0}, set = {0}, new_sum = {0}, sum = {0};
     const struct result_schema *schema = a->schema;
-    size_t count = ROW_KEY + schema->key_count + schema->measure_count;
+    struct table_column *list;
+    size_t count;
+    enum err_class c = table_columns(s, schema, &arena, &list, &count, err);
+    if (c) {
+        return c;
+    }
+    sums_add(a, list, count, &new_sum, &sum);
+    buf_addf(&sql, "INSERT INTO \"%s_rows\" (", schema->name);
+    for (size_t i = 0; i < count; i++) {
+        bool is_sum = str_eqz(list[i].name, "row_sum");
+        if (list[i].at == 0 && !is_sum) {
+            continue;
+        }
+        buf_addf(&sql, "%s\"%.*s\"", values.len ? ", " : "", STR_ARG(list[i].name));
+        buf_addz(&values, values.len ? ", " : "");
+        if (is_sum) {
+            buf_addf(&values, "ifnull(row_sum, %s)", new_sum.ptr);
+        } else {
+            buf_addf(&values, "c%zu", list[i].at);
+        }
+    }
     for (size_t i = 0; i < schema->measure_count; i++) {
-        count += schema->measures[i].sketch;
         buf_addf(&set, ", \"%s\" = excluded.\"%s\"", schema->measures[i].name, schema->measures[i].name);
         if (schema->measures[i].sketch) {
             buf_addf(&set, ", \"%s_sketch\" = excluded.\"%s_sketch\"", schema->measures[i].name,
                      schema->measures[i].name);
         }
     }
-    for (size_t i = 1; i <= count; i++) {
-        buf_addf(&values, "c%zu, ", i);
-    }
-    enum err_class c = row_sums_add(s, a, &new_sum, &sum, err);
     buf_addf(&sql,
-             "INSERT INTO \"%s_rows\" (window_start, window_end, created_at, partition, final, revision, closed_by,"
-             " epoch, generation, key",
-             schema->name);
-    add_columns(&sql, schema, ", ", "", true);
-    buf_addf(&sql,
-             ", row_sum) SELECT %sifnull(row_sum, %s) FROM wt_commit WHERE true"
+             ") SELECT %s FROM wt_commit WHERE true"
              " ON CONFLICT (window_start, key, partition, generation) DO UPDATE SET final = excluded.final,"
              " revision = excluded.revision, closed_by = excluded.closed_by, epoch = excluded.epoch,"
              " row_sum = %s%s",
-             values.ptr, new_sum.ptr, sum.ptr, set.len ? set.ptr : "");
+             values.ptr, sum.ptr, set.len ? set.ptr : "");
     if (!fault("R8.rank")) {
         buf_addz(&sql, " WHERE (excluded.epoch, excluded.revision, excluded.final) > (epoch, revision, final)");
     }
-    return c ? c : db_prepare(&s->db, sql.ptr, &a->row_put, err);
+    return db_prepare(&s->db, sql.ptr, &a->row_put, err);
 }

@@ -30,7 +30,9 @@ static int64_t records_add(struct admission *a, uint32_t partition, int64_t arri
     a->records[a->record_count++] = (struct record){partition, p->next, arrival_us, arena_dup(&a->arena, value)};
     a->bytes += value.len;
     a->moved = true;
-    p->quiet_since_mono_us = clock_mono(a->options.clock);
+    if (a->received_mono_us != TIME_NONE) { /* else nobody asks: a clock for each record of a file is a lot */
+        p->quiet_since_mono_us = clock_mono(a->options.clock);
+    }
     return p->next++;
 }
 
