@@ -78,6 +78,7 @@ class Bench:
 
     def timed(self, *arguments):
         """Runs it to its end -> (seconds, most memory in MB)."""
+        os.sync()                                       # what others wrote before is theirs
         with tempfile.TemporaryFile() as log:
             began = time.monotonic()
             process = subprocess.Popen([PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
