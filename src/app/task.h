@@ -55,7 +55,7 @@ void task_keep(struct task *t, int64_t *ret_keep, uint32_t partitions);
 /* Of the task's thread, after a load. */
 void task_lane_state(const struct task *t, size_t aggregation, uint32_t partition, struct lane_state *ret_state);
 size_t task_rows(const struct task *t); /* changed since the last commit */
-bool task_full(const struct task *t); /* so much waits for a commit that task_read gives nothing until then */
-bool task_at_end(struct task *t);     /* every lane has committed up to the journal's end as last seen */
+bool task_full(const struct task *t);   /* so much waits for a commit that task_read gives nothing until then */
+bool task_at_end(struct task *t);       /* every lane has committed up to the journal's end as last seen */
 
 #endif
