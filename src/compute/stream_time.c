@@ -99,6 +99,6 @@ void stream_time_move(struct stream_time *t, const struct decoded *d, int64_t ti
     }
     bool moves = d->kind != CHANGE_CANARY || canary_counts(t, has_topic, topic);
     if (moves && time_us != TIME_NONE && (!future || fault("R5.future")) && time_us > t->now_us) {
-        t->now_us = time_us;
+        t->now_us = fault("R5.wall") ? clock_wall(&clock_real) : time_us;
     }
 }

@@ -137,7 +137,7 @@ static enum err_class record_store(struct admission *a, const struct decoded *d,
     if (outcome == OUTCOME_JOURNALLED) {
         return admission_append(a, d, err);
     }
-    return outcome == OUTCOME_DEAD ? admission_bury(a, d, where, err) : ERR_NONE;
+    return outcome == OUTCOME_DEAD && !fault("R14.skipped") ? admission_bury(a, d, where, err) : ERR_NONE;
 }
 
 static enum outcome record_outcome(struct admission *a, const struct decoded *d, bool known, bool passes)

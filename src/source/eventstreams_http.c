@@ -4,6 +4,7 @@
  * to 1.7). One sentence for each way in which it can refuse, and a class: ERR_RETRY for all that waiting may mend,
  * ERR_FATAL for what a person has to mend.
  */
+#include "base/fault.h"
 #include "source/eventstreams.h"
 
 #include <errno.h>
@@ -301,6 +302,9 @@ enum err_class es_refusal(struct es_connection *c, struct err *err)
         c->retry_after_us = after_s < 86400 ? after_s * US_PER_SECOND : US_PER_DAY; /* a stranger's number: bounded */
     }
     judge_status(c, status, &said);
+    if (status == 429 && fault("R3.429")) {
+        return ERR_NONE;
+    }
     if (status >= 400) {
         add_detail(&said, &c->error_body);
     }

@@ -7,6 +7,7 @@
  * copied to `line`.
  */
 #include "source/sse.h"
+#include "base/fault.h"
 
 #include <stdio.h>
 
@@ -95,6 +96,9 @@ static void field(struct sse *s, struct str name, struct str value)
     } else if (str_eq(name, STR("id"))) {
         if (!value.len || !memchr(value.ptr, 0, value.len)) {
             set(&s->next_id, value);
+            if (fault("R3.id_early")) { /* before its event is whole */
+                set(&s->last_id, value);
+            }
         }
     } else if (str_eq(name, STR("retry"))) {
         set_retry(s, value);
