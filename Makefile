@@ -1,6 +1,6 @@
 # What people and CI call; the building itself is Meson's (meson.build). `make help` lists the goals.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check bench bench-long fuzz chaos coverage install clean
+.PHONY: help build demo test check night bench bench-long fuzz chaos coverage install clean
 
 PREFIX ?= /usr/local
 
@@ -9,6 +9,7 @@ help:
 	@echo 'make demo      installs what is missing, builds, follows the live stream (or test data), shows the page'
 	@echo 'make test      everything: sanitizer builds, all tests, the checks of the house; under half an hour'
 	@echo 'make check     what needs no server and no browser; under two minutes'
+	@echo 'make night     the rows of the goal table at the size of a night, which it takes'
 	@echo 'make bench     figures, each beside its bar and its limit: held or missed; bench-long: up to 10 M events'
 	@echo 'make fuzz      each fuzz target for FUZZ_SECONDS (60) seconds'
 	@echo 'make coverage  what of src/ the tests reach, beside its bars; some ten minutes'
@@ -34,6 +35,10 @@ test:
 check:
 	@tools/deps test
 	@tools/test --quick
+
+night:
+	@tools/deps test
+	@tools/test --night
 
 bench: build
 	@tools/bench

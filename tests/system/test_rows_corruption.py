@@ -1,6 +1,6 @@
 """Row A9 of the goal table: stored state that was damaged, swapped, taken away or put under other rights. A start on it is either
 refused, with an exit code and a sentence, or ends with what an undamaged run has; a command that reads says the truth or fails. A
-wrong answer without a word is what this is here to find. `WIKITALLY_ROWS=500` makes it the nightly size."""
+wrong answer without a word is what this is here to find."""
 import collections
 import contextlib
 import os
@@ -12,7 +12,7 @@ import unittest
 import wikitally
 from test_kill import MIX
 
-RUNS = int(os.environ.get('WIKITALLY_ROWS') or 50)
+RUNS = wikitally.size(50, 500)
 EVENTS = 6000
 NOBODY = 65534
 REFUSALS = (65, 66, 70, 73, 74, 77, 78, 80, 81)         # of err.h: what state that cannot be used may end with

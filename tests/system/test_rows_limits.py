@@ -1,5 +1,4 @@
-"""Rows of the goal table about a machine that runs out: a disk that somebody else fills (B10), too little memory (B12). Sizes are those
-of every commit; `WIKITALLY_ROWS=N` makes them those of a night."""
+"""Rows of the goal table about a machine that runs out: a disk that somebody else fills (B10), too little memory (B12)."""
 import collections
 import contextlib
 import os
@@ -12,7 +11,8 @@ import unittest
 
 import wikitally
 from test_kill import MIX
-from test_rows_machine import Row, size
+from test_rows_machine import Row
+from wikitally import size
 
 
 @unittest.skipUnless(os.geteuid() == 0, 'needs root to make a small disk')

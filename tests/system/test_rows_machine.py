@@ -1,5 +1,5 @@
 """Rows of the goal table about what the machine does to the program: asked to end at any moment (A5), two of them in one directory
-(A10), too few files (B11). Sizes are those of every commit; `WIKITALLY_ROWS=N` makes them those of a night."""
+(A10), too few files (B11)."""
 import contextlib
 import os
 import re
@@ -11,12 +11,7 @@ import unittest
 
 import wikitally
 from test_kill import MIX
-
-NIGHTLY = bool(os.environ.get('WIKITALLY_ROWS'))
-
-
-def size(commit, nightly):
-    return nightly if NIGHTLY else commit
+from wikitally import size
 
 
 class Row(wikitally.Case):

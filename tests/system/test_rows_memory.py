@@ -1,7 +1,7 @@
 """A7 of the goal table: the k-th allocation fails, once or from then on, in whatever the program does. If it was the program's own:
 code 71 and a sentence, no signal. If it was a library's: a code of the table, or that library's abort. What was stored is whole.
 
-WIKITALLY_RUNS: injections in all (F: 500; N: 10000). WIKITALLY_SEED repeats them."""
+WIKITALLY_RUNS: injections in all. WIKITALLY_SEED repeats them."""
 import concurrent.futures
 import os
 import re
@@ -11,7 +11,7 @@ import unittest
 
 import wikitally
 
-INJECTIONS = int(os.environ.get('WIKITALLY_RUNS') or 500)
+INJECTIONS = int(os.environ.get('WIKITALLY_RUNS') or wikitally.size(500, 10_000))
 KINDS = (('own', False), ('library', False), ('library', True))
 SHIM = wikitally.ROOT / 'tests/fake/fail_alloc.c'
 OUT_OF_MEMORY, ABORTED = 71, -6

@@ -1,7 +1,7 @@
 """The rows of the source that a server, a stranger or a clock can spoil: C1 (hostile server), C6 (times), B16 (poison).
 
-WIKITALLY_ROWS=N runs them at their nightly size; WIKITALLY_SEED=N repeats what a failure printed. Of C1 WIKITALLY_BEHAVIOUR=NAME
-runs one behaviour, WIKITALLY_SEEDS=N so many seeds of each.
+WIKITALLY_SEED=N repeats what a failure printed. Of C1 WIKITALLY_BEHAVIOUR=NAME runs one behaviour, WIKITALLY_SEEDS=N so many seeds
+of each.
 """
 import collections
 import concurrent.futures
@@ -26,7 +26,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'fake'))
 import certificates                                     # noqa: E402  (after the path)
 import hostile_sse                                      # noqa: E402
 
-NIGHTLY = os.environ.get('WIKITALLY_ROWS') == 'N'
 IS_CHECKED = 'asan' in wikitally.PROGRAM
 MIB = 1 << 20
 
@@ -83,14 +82,14 @@ class HostileRun(Watched):
     """One behaviour with one seed. Not a test by itself: C1 runs many at once."""
 
     RSS_MAX = 128 * MIB
-    PATIENCE = 180 if NIGHTLY else 30                   # seconds until all is there
-    TRIES_SECONDS = 60 if NIGHTLY else 12
+    PATIENCE = wikitally.size(30, 180)                  # seconds until all is there
+    TRIES_SECONDS = wikitally.size(12, 60)
     TRIES_MAX = 6                                       # connections a minute, after the first
 
     def hostile(self, plan, number):
         context, trusted = certificates.context(self.folder, plan.tls) if plan.tls else (None, None)
         server = hostile_sse.Server(plan, random.Random(f'{plan.name} {number}'), context,
-                                    large=4 if NIGHTLY and number % 5 == 0 else 1)
+                                    large=4 if wikitally.NIGHT and number % 5 == 0 else 1)
         options = [f'--set={one}' for one in (*plan.options, *([f'source.ca_file={trusted}'] if trusted else []))]
         try:
             {'ends': self.ends, 'tries': self.tries}.get(plan.then, self.recovers)(plan, server, options)
@@ -184,7 +183,7 @@ class HostileRun(Watched):
 
 
 class Hostile(unittest.TestCase):
-    SEEDS = int(os.environ.get('WIKITALLY_SEEDS') or (25 if NIGHTLY else 2))
+    SEEDS = int(os.environ.get('WIKITALLY_SEEDS') or wikitally.size(2, 25))
     AT_ONCE = 12                                        # they wait more than they work
 
     def one(self, plan, number):
@@ -231,7 +230,7 @@ ODD_TIMES = [(0, None), (1, None), (-1, 'bad-time'), (253_370_764_799, None), (2
 class Times(wikitally.Case):
     """C6: late, early and out of order. Everything is judged by the oracle, minute by minute and row by row."""
 
-    COUNT = 100_000 if NIGHTLY else 5_000
+    COUNT = wikitally.size(5_000, 100_000)
 
     def events(self, number, **options):
         return [json.loads(line) for line in self.synth(self.COUNT, number, event_rate=50, **options).read_bytes().splitlines()]
@@ -363,7 +362,7 @@ class Times(wikitally.Case):
 # ------------------------------------------------------------------------------------------------------------ B16
 
 class Poison(Watched):
-    COUNT, POISON, BATCH = (1_000_000, 1_000, 500) if NIGHTLY else (20_000, 20, 500)
+    COUNT, POISON, BATCH = wikitally.size((20_000, 20, 500), (1_000_000, 1_000, 500))
     STALL_SECONDS = 5
     MENDED = 26                                         # each so many-th letter is mended later
 

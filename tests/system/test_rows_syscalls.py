@@ -2,7 +2,7 @@
 network. Code 0 only if all is there; a code of the table otherwise, no signal; a file whose sync failed is not written again; and the
 next start makes good: journal and results are those of a run that nothing happened to.
 
-WIKITALLY_RUNS: how many calls fail (F: 100; N: 2000). WIKITALLY_SEED repeats them. Needs strace, and leave to trace."""
+WIKITALLY_RUNS: how many calls fail. WIKITALLY_SEED repeats them. Needs strace, and leave to trace."""
 import concurrent.futures
 import json
 import os
@@ -14,7 +14,7 @@ import unittest
 
 import wikitally
 
-INJECTIONS = int(os.environ.get('WIKITALLY_RUNS') or 100)
+INJECTIONS = int(os.environ.get('WIKITALLY_RUNS') or wikitally.size(100, 2000))
 ON_STATE = ('write', 'pwrite64', 'fsync', 'fdatasync', 'openat', 'ftruncate', 'rename')
 ERRORS = ('EIO', 'ENOSPC', 'EINTR', 'EMFILE', 'ENOMEM', 'EPIPE', 'ETIMEDOUT')
 ON_NETWORK = (('connect', 'ETIMEDOUT'), ('connect', 'EINTR'), ('connect', 'ENOMEM'), ('sendto', 'EPIPE'), ('sendto', 'EINTR'), ('sendto', 'EIO'),

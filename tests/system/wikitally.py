@@ -4,6 +4,7 @@ WIKITALLY          the program (build/wikitally)
 WIKITALLY_CHECKED  the same with sanitizers, seeded faults and failpoints (build-asan/src/cli/wikitally); may be missing
 WIKITALLY_SHARED   real captures in data/ (../shared); may be missing
 WIKITALLY_SEED     of what is random (the clock); every test prints the one it used
+WIKITALLY_ROWS     N: the rows of the goal table at the size of a night (make night), else at that of every commit
 """
 import collections
 import contextlib
@@ -43,6 +44,14 @@ def seed(name):
     number = int(os.environ.get('WIKITALLY_SEED') or time.time_ns() % 1_000_000_007)
     print(f'{name}: WIKITALLY_SEED={number}', file=sys.stderr)
     return random.Random(number)
+
+
+NIGHT = os.environ.get('WIKITALLY_ROWS') == 'N'
+
+
+def size(commit, night):
+    """How much of a row of the goal table a test does: for every commit (F), or that of a night (N)."""
+    return night if NIGHT else commit
 
 
 def environment(**more):
