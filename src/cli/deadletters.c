@@ -41,9 +41,8 @@ static bool print_letter(const struct dead_letter *d, void *ctx)
 }
 
 /* Both stores; results.db may be missing. */
-static enum err_class each_letter(const char *directory, bool source_only,
-                                  bool (*each)(const struct dead_letter *, void *), void *ctx, bool *of_task,
-                                  struct err *err)
+static enum err_class each_letter(const char *directory, bool (*each)(const struct dead_letter *, void *), void *ctx,
+                                  bool *of_task, struct err *err)
 {
     struct journal_reader *reader;
     struct results *results;
@@ -52,7 +51,7 @@ static enum err_class each_letter(const char *directory, bool source_only,
     *of_task = false;
     enum err_class cls = journal_reader_dead(reader, 0, each, ctx, err);
     journal_reader_close(reader);
-    if (cls || source_only)
+    if (cls)
         return cls;
     cls = results_open(directory, &results, err);
     if (cls && err->code == EXIT_NOINPUT) {
@@ -72,7 +71,7 @@ static int list(struct cli *cli, struct err *err)
     struct listing l = {.out = &cli->out};
     if (out_begin(&cli->out, columns, sizeof columns / sizeof *columns, err))
         return EXIT_USAGE;
-    enum err_class cls = each_letter(cli->directory, false, print_letter, &l, &l.of_task, err);
+    enum err_class cls = each_letter(cli->directory, print_letter, &l, &l.of_task, err);
     out_end(&cli->out);
     return cls ? cli_fail(err) : EXIT_DONE;
 }
@@ -105,7 +104,7 @@ static int show(struct cli *cli, const char *text, struct err *err)
     struct wanted w = {0};
     if (!text || !parse_id(text, &w.id, &w.task))
         return cli_usage(err, "deadletters show: wants an ID as \"deadletters list\" prints it");
-    enum err_class cls = each_letter(cli->directory, false, take_bytes, &w, &w.of_task, err);
+    enum err_class cls = each_letter(cli->directory, take_bytes, &w, &w.of_task, err);
     if (!cls && w.found)
         out_write(buf_str(&w.bytes)); /* the original bytes, nothing added */
     out_flush();
@@ -119,8 +118,10 @@ static int show(struct cli *cli, const char *text, struct err *err)
 
 /* ---- retry */
 
+enum { LETTERS_MAX = 256, LETTERS_BYTES_MAX = 64 << 20 }; /* in memory at once; one more may be over */
+
 struct letters {
-    struct dead_letter *list;
+    struct dead_letter list[LETTERS_MAX];
     size_t count;
     struct arena arena;
     int64_t only; /* 0: all that were not retried yet */
@@ -129,80 +130,119 @@ struct letters {
 static bool keep_letter(const struct dead_letter *d, void *ctx)
 {
     struct letters *l = ctx;
-    if (d->retried_us != TIME_NONE || (l->only && d->id != l->only) || l->count == 100000)
+    if (d->retried_us != TIME_NONE || (l->only && d->id != l->only))
         return true;
-    l->list = xrealloc(l->list, (l->count + 1) * sizeof *l->list);
     struct dead_letter *copy = &l->list[l->count++];
     *copy = *d;
     copy->bytes = arena_dup(&l->arena, d->bytes);
     copy->position = arena_dup(&l->arena, d->position);
-    copy->detail = arena_dup(&l->arena, d->detail);
-    return true;
+    return l->count < LETTERS_MAX && l->arena.used_bytes < LETTERS_BYTES_MAX;
 }
 
-static enum err_class retry_each(struct letters *l, struct journal *journal, struct ingest *ingest,
-                                 const struct source_options *options, size_t *ret_done, struct err *err)
+static enum err_class letters_read(struct letters *l, const char *directory, int64_t from_id, struct err *err)
+{
+    struct journal_reader *reader;
+    l->count = 0;
+    arena_reset(&l->arena);
+    enum err_class cls = journal_reader_open(directory, &reader, err);
+    if (!cls) {
+        cls = journal_reader_dead(reader, from_id, keep_letter, l, err);
+        journal_reader_close(reader);
+    }
+    return cls;
+}
+
+struct retrying {
+    struct journal *journal;
+    struct ingest *ingest;
+    struct source_retry *retry;
+    size_t seen, done;
+};
+
+static enum err_class retry_open(struct retrying *r, struct cli *cli, const struct source_spec *spec, struct err *err)
+{
+    static const atomic_bool stopping = false;
+    struct journal_options options = {.directory = cli->directory, .clock = &clock_real};
+    struct source_options source;
+    enum err_class cls = journal_open_sqlite(&options, &r->journal, err);
+    if (cls)
+        return cls;
+    struct ingest_options ingest_options = {.journal = r->journal, .clock = &clock_real, .stopping = &stopping};
+    cls = ingest_new(&ingest_options, &r->ingest, err);
+    if (cls)
+        return cls;
+    source_spec_options(spec, &cli->config, journal_partitions(r->journal), &clock_real, &source);
+    return source_retry_new(&source, ingest_output(r->ingest), &r->retry, err);
+}
+
+static void retry_close(struct retrying *r)
+{
+    source_retry_free(r->retry);
+    ingest_free(r->ingest);
+    journal_close(r->journal);
+}
+
+static enum err_class retry_each(struct retrying *r, const struct letters *l, struct err *err)
 {
     for (size_t i = 0; i < l->count; i++) {
         bool admitted = false;
         struct err why = {0};
-        enum err_class cls = source_retry_dead(options, ingest_output(ingest), &l->list[i], &admitted, &why);
+        enum err_class cls = source_retry_dead(r->retry, &l->list[i], &admitted, &why);
         if (!cls && admitted)
             cls = failpoint_err("deadletters.admitted", &why);
         if (!cls && admitted)
-            cls = journal_dead_retried(journal, l->list[i].id, clock_wall(&clock_real), &why);
+            cls = journal_dead_retried(r->journal, l->list[i].id, clock_wall(&clock_real), &why);
         if (cls) {
             *err = why;
             return cls;
         }
         if (!admitted)
             fprintf(stderr, "%lld: %s\n", (long long)l->list[i].id, why.text);
-        *ret_done += admitted;
+        r->seen++;
+        r->done += admitted;
     }
     return ERR_NONE;
 }
 
+static enum err_class retry_all(struct retrying *r, const char *directory, int64_t only, struct err *err)
+{
+    struct letters *l = xcalloc(1, sizeof *l);
+    int64_t from_id = only;
+    enum err_class cls;
+    l->only = only;
+    do {
+        cls = letters_read(l, directory, from_id, err);
+        cls = cls ? cls : retry_each(r, l, err);
+        from_id = l->count ? l->list[l->count - 1].id + 1 : from_id;
+    } while (!cls && l->count && !only);
+    arena_fini(&l->arena);
+    free(l);
+    return cls;
+}
+
 static int retry(struct cli *cli, const char *text, struct err *err)
 {
-    struct letters l = {0};
+    struct retrying r = {0};
+    struct source_spec spec;
+    int64_t only = 0;
     bool of_task = false;
-    size_t done = 0;
-    if (text && (!parse_id(text, &l.only, &of_task) || of_task || l.only <= 0))
+    if (text && (!parse_id(text, &only, &of_task) || of_task || only <= 0))
         return cli_usage(err, "deadletters retry: wants the ID of a letter of the source; those of a task come back by "
                               "\"run\" with a changed definition");
     if (cli_config(cli, err))
         return cli_fail(err);
-    struct source_spec spec;
-    struct journal *journal = NULL;
-    struct ingest *ingest = NULL;
-    static const atomic_bool stopping = false;
-    struct journal_options options = {.directory = cli->directory, .clock = &clock_real};
-    struct source_options source;
     enum err_class cls = source_spec_parse(NULL, &cli->config, &spec, err);
+    cls = cls ? cls : retry_open(&r, cli, &spec, err);
+    cls = cls ? cls : retry_all(&r, cli->directory, only, err);
     if (!cls)
-        cls = journal_open_sqlite(&options, &journal, err);
-    if (!cls) {
-        struct ingest_options ingest_options = {.journal = journal, .clock = &clock_real, .stopping = &stopping};
-        cls = ingest_new(&ingest_options, &ingest, err);
-    }
-    if (!cls)
-        cls = each_letter(cli->directory, true, keep_letter, &l, &of_task, err);
-    if (!cls) {
-        source_spec_options(&spec, &cli->config, journal_partitions(journal), &clock_real, &source);
-        cls = retry_each(&l, journal, ingest, &source, &done, err);
-    }
-    if (!cls)
-        out_printf("%zu of %zu letters are in the journal now\n", done, l.count);
-    bool none = l.only && l.count == 0;
-    ingest_free(ingest);
-    journal_close(journal);
+        out_printf("%zu of %zu letters are in the journal now\n", r.done, r.seen);
+    retry_close(&r);
     source_spec_fini(&spec);
-    arena_fini(&l.arena);
-    bool all = done == l.count;
-    free(l.list);
-    if (!cls && none)
+    if (cls)
+        return cli_fail(err);
+    if (only && r.seen == 0)
         err_set(err, ERR_REJECT, EXIT_NO, "there is no dead letter \"%s\" that was not retried yet", text);
-    return cls ? cli_fail(err) : none || !all ? EXIT_NO : EXIT_DONE;
+    return (only && r.seen == 0) || r.done < r.seen ? EXIT_NO : EXIT_DONE;
 }
 
 static int deadletters_run(struct cli *cli, int argc, char **argv, struct err *err)

@@ -66,33 +66,63 @@ enum err_class source_gap_rows(struct str position_note, struct arena *arena, co
     return ERR_NONE;
 }
 
-/* Offers it as if it had just been received. Its arrival never falls below what the journal holds. */
-static enum err_class retry_offer(struct admission *a, struct source_output *output, const struct dead_letter *d,
-                                  struct err *err)
+struct source_retry {
+    struct source_output *output;
+    struct admission *admission;
+    bool loaded;
+};
+
+enum err_class source_retry_new(const struct source_options *options, struct source_output *output,
+                                struct source_retry **ret_retry, struct err *err)
 {
-    int64_t arrival_us = admission_position(a)->arrival_us;
+    struct source_retry *r = xcalloc(1, sizeof *r);
+    r->output = output;
+    enum err_class cls = admission_new(options, &r->admission, err);
+    if (cls) {
+        free(r);
+        return cls;
+    }
+    *ret_retry = r;
+    return ERR_NONE;
+}
+
+void source_retry_free(struct source_retry *r)
+{
+    if (r) {
+        admission_free(r->admission);
+        free(r);
+    }
+}
+
+/* Offers it as if it had just been received. Its arrival never falls below what the journal holds. */
+static enum err_class retry_offer(struct source_retry *r, const struct dead_letter *d, struct err *err)
+{
+    int64_t arrival_us = admission_position(r->admission)->arrival_us;
     arrival_us = d->arrival_us > arrival_us ? d->arrival_us : arrival_us;
     enum outcome outcome;
-    enum err_class cls = admission_offer(a, NULL, d->bytes, arrival_us, d->position, &outcome, err);
-    cls = cls ? cls : output->commit(output, admission_batch(a), err);
+    enum err_class cls = admission_offer(r->admission, NULL, d->bytes, arrival_us, d->position, &outcome, err);
+    cls = cls ? cls : r->output->commit(r->output, admission_batch(r->admission), err);
     if (!cls) {
-        admission_committed(a);
+        admission_committed(r->admission);
     }
     return cls;
 }
 
-enum err_class source_retry_dead(const struct source_options *options, struct source_output *output,
-                                 const struct dead_letter *d, bool *ret_admitted, struct err *err)
+enum err_class source_retry_dead(struct source_retry *r, const struct dead_letter *d, bool *ret_admitted,
+                                 struct err *err)
 {
-    struct admission *a = NULL;
-    enum err_class cls = admission_new(options, &a, err);
-    if (!cls && !admission_decodes(a, d->bytes, err)) { /* first: loading reads the journal's tail */
-        *ret_admitted = false;                          /* err says why; nothing is booked: it is no new dead letter */
-    } else if (!cls) {
-        cls = admission_load(a, output, err);
-        cls = cls ? cls : retry_offer(a, output, d, err);
-        *ret_admitted = cls == ERR_NONE;
+    *ret_admitted = false;
+    if (!admission_decodes(r->admission, d->bytes, err)) {
+        return ERR_NONE; /* err says why; nothing is booked: it is no new dead letter */
     }
-    admission_free(a);
+    if (!r->loaded) { /* reads the journal's tail: not for letters that are dead still, and once for all others */
+        enum err_class cls = admission_load(r->admission, r->output, err);
+        if (cls) {
+            return cls;
+        }
+        r->loaded = true;
+    }
+    enum err_class cls = retry_offer(r, d, err);
+    *ret_admitted = cls == ERR_NONE;
     return cls;
 }

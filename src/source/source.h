@@ -127,9 +127,14 @@ enum err_class source_open_generator(const struct source_options *options, const
                                      double pace, int64_t limit, struct source **ret_source, struct err *err);
 
 /* deadletters retry: decodes the bytes again and admits them like a record that has just been received. *ret_admitted
- * false: still dead, err says why (and the return is ERR_NONE). Commits through output. */
-enum err_class source_retry_dead(const struct source_options *options, struct source_output *output,
-                                 const struct dead_letter *d, bool *ret_admitted, struct err *err);
+ * false: still dead, err says why (and the return is ERR_NONE). Each is committed through output, which is borrowed;
+ * after an error there is nothing to do but to free it. */
+struct source_retry;
+enum err_class source_retry_new(const struct source_options *options, struct source_output *output,
+                                struct source_retry **ret_retry, struct err *err);
+enum err_class source_retry_dead(struct source_retry *r, const struct dead_letter *d, bool *ret_admitted,
+                                 struct err *err);
+void source_retry_free(struct source_retry *r); /* NULL is fine */
 
 /* The audit note as a table: one row a hole. */
 struct hole_row {

@@ -65,10 +65,13 @@ static enum err_class book_bounds(struct source_output *o, uint32_t partition, i
 static bool retry(struct book *book, const struct dead_letter *d, struct err *err)
 {
     struct source_options options = memory_options(&clock_real);
+    struct source_retry *r = NULL;
     bool admitted = false;
     options.max_identities = 1000;
     *err = (struct err){0};
-    ensure(source_retry_dead(&options, &book->output, d, &admitted, err) == ERR_NONE);
+    ensure(source_retry_new(&options, &book->output, &r, err) == ERR_NONE);
+    ensure(source_retry_dead(r, d, &admitted, err) == ERR_NONE);
+    source_retry_free(r);
     ensure(admitted || err->text[0]);
     return admitted;
 }

@@ -328,7 +328,10 @@ static void R2_dead_letter_with_reason_place_and_bytes_once(void **state)
     assert_int_equal(offer_text(&f, poison, false), OUTCOME_DUPLICATE); /* known again from the dead letters */
     bool admitted = true;
     struct err err = {0};
-    assert_int_equal(source_retry_dead(&f.options, &f.journal->output, &d[0], &admitted, &err), ERR_NONE);
+    struct source_retry *retry = NULL;
+    assert_int_equal(source_retry_new(&f.options, &f.journal->output, &retry, &err), ERR_NONE);
+    assert_int_equal(source_retry_dead(retry, &d[0], &admitted, &err), ERR_NONE);
+    source_retry_free(retry);
     assert_false(admitted);
     assert_non_null(strstr(err.text, "bad-time"));
     fixture_fini(&f);
@@ -349,10 +352,16 @@ static void R2_retried_dead_letter_is_admitted(void **state)
                             .bytes = fake_event(2, "eqiad", t0, t0, 5, "x.org", "w")};
     bool admitted = false;
     struct err err = {0};
-    assert_int_equal(source_retry_dead(&f.options, &f.journal->output, &d, &admitted, &err), ERR_NONE);
+    struct source_retry *retry = NULL;
+    assert_int_equal(source_retry_new(&f.options, &f.journal->output, &retry, &err), ERR_NONE);
+    assert_int_equal(source_retry_dead(retry, &d, &admitted, &err), ERR_NONE);
     assert_true(admitted);
     assert_int_equal(f.journal->count[0], 2);
     assert_int_equal(f.journal->records[0][1].arrival_us, (t0 + 90000) * US_PER_MS); /* never falls */
+    assert_int_equal(source_retry_dead(retry, &d, &admitted, &err), ERR_NONE);       /* the same event in two letters */
+    assert_true(admitted);
+    assert_int_equal(f.journal->count[0], 2);
+    source_retry_free(retry);
     fixture_fini(&f);
 }
 
