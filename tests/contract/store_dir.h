@@ -16,6 +16,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Is this built with a sanitizer? Forks and files cost ten times as much then. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 struct store_dir {
     char path[128];
     struct clock_manual clock;

@@ -362,19 +362,7 @@ static void run_and_cut(struct store_dir *d)
     run.promised = begin;
 }
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
-#ifdef SANITIZED
-enum { CUTS = 100 };
-#else
-enum { CUTS = 300 };
-#endif
+enum { CUTS = SANITIZED ? 100 : 300 };
 
 static void A8_what_was_acknowledged_survives_a_power_cut(void **state)
 {

@@ -456,19 +456,7 @@ static void life(struct run *run)
 #ifdef WIKITALLY_FAULTS
 
 /* A fork costs ten times as much under a sanitizer, and finds what it finds in the first hundreds. */
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
-#ifdef SANITIZED
-enum { RUNS = 300 };
-#else
-enum { RUNS = 2000 };
-#endif
+enum { RUNS = SANITIZED ? 300 : 2000 };
 
 /* The end of the log of a killed process: cut off, overwritten, or followed by what was never written. */
 static void damage_tail(struct run *run)
