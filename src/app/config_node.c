@@ -71,11 +71,8 @@ static enum err_class check_duplicate(struct reader *r, const struct node *key)
 }
 
 /* Hangs a new node below what is open. Mappings count keys and values until they are closed. */
-static enum err_class add_node(struct reader *r, const yaml_event_t *e, enum node_kind kind, struct node **ret_node)
+static struct node *add_node(struct reader *r, const yaml_event_t *e, enum node_kind kind)
 {
-    if (++r->nodes > NODES_MAX) {
-        return refuse(r, e, "more than 100,000 values");
-    }
     struct node *n = arena_zalloc(r->arena, sizeof *n);
     n->kind = kind;
     n->line = e->start_mark.line + 1;
@@ -87,8 +84,12 @@ static enum err_class add_node(struct reader *r, const yaml_event_t *e, enum nod
         r->tail[r->depth - 1] = &n->next;
         r->open[r->depth - 1]->count++;
     }
-    *ret_node = n;
-    return ERR_NONE;
+    return n;
+}
+
+static enum err_class count_node(struct reader *r, const yaml_event_t *e)
+{
+    return ++r->nodes > NODES_MAX ? refuse(r, e, "more than 100,000 values") : ERR_NONE;
 }
 
 static enum err_class on_scalar(struct reader *r, const yaml_event_t *e)
@@ -100,11 +101,11 @@ static enum err_class on_scalar(struct reader *r, const yaml_event_t *e)
     if (e->data.scalar.tag) {
         return refuse(r, e, "tags are not allowed; the key decides of what type its value is");
     }
-    struct node *n;
-    enum err_class cls = add_node(r, e, NODE_SCALAR, &n);
+    enum err_class cls = count_node(r, e);
     if (cls) {
         return cls;
     }
+    struct node *n = add_node(r, e, NODE_SCALAR);
     n->text = arena_dup(r->arena, str_n((const char *)e->data.scalar.value, e->data.scalar.length));
     n->quoted = e->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
     return key ? check_duplicate(r, n) : ERR_NONE;
@@ -124,9 +125,9 @@ static enum err_class on_open(struct reader *r, const yaml_event_t *e, enum node
     if (r->depth == DEPTH_MAX) {
         return refuse(r, e, "more than 32 levels");
     }
-    struct node *n;
-    enum err_class cls = add_node(r, e, kind, &n);
+    enum err_class cls = count_node(r, e);
     if (!cls) {
+        struct node *n = add_node(r, e, kind);
         r->open[r->depth] = n;
         r->tail[r->depth] = &n->first;
         r->depth++;

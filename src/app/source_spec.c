@@ -36,7 +36,7 @@ static enum err_class parse_synthetic(struct str rate, struct source_spec *spec,
     if (rate.len == 0)
         return ERR_NONE;
     AUTO_FREE char *text = str_dup(rate);
-    char *end;
+    char *end = text;
     spec->rate = strcmp(text, "max") == 0 ? 0 : strtod(text, &end);
     if (strcmp(text, "max") != 0 && (*end != 0 || !(spec->rate > 0 && spec->rate <= 1e7)))
         return err_set(err, ERR_REJECT, EXIT_USAGE, "--source: \"%s\" is not a rate in events per second, nor \"max\"",

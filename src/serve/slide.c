@@ -421,8 +421,10 @@ enum { TOP_MAX = 100 };
 
 size_t slide_top(const struct slide *s, size_t window, struct slide_page *pages, size_t max)
 {
-    uint32_t best[TOP_MAX];
+    uint32_t best[TOP_MAX] = {0};
     size_t n = 0;
+    if (max == 0)
+        return 0;
     if (max > TOP_MAX)
         max = TOP_MAX;
     for (uint32_t i = 0; i < s->pages.entry_count; i++) {

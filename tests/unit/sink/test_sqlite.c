@@ -427,7 +427,7 @@ static void a_sum_is_right_whatever_the_value(void **state)
         cells[i].kind = CELL_TEXT;
         assert_int_equal(str_split(&texts, '|', &cells[i].text), i < COUNT);
         rows[i] = (struct result_row){.window_end_us = MINUTE, .keys = &cells[i], .measures = &cells[i]};
-        rows[i].key = str_n("abcdefghijklmnopqrstuvwxyz012345" + i, 1);
+        rows[i].key = str_n(&"abcdefghijklmnopqrstuvwxyz012345"[i], 1);
         rows[i].closed_by = i % 2 ? i : -1;
     }
     cells[COUNT].kind = CELL_NULL;
