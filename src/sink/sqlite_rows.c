@@ -34,6 +34,11 @@ struct item { /* as SQLite will have it, before a column's affinity */
     struct str bytes;
 };
 
+static struct item item_null(void)
+{
+    return (struct item){.kind = ITEM_NULL};
+}
+
 static struct item item_int(int64_t n)
 {
     return (struct item){.kind = ITEM_INT, .number = n};
@@ -52,7 +57,7 @@ static struct item item_cell(const struct cell *cell, enum column_type type)
     if (cell->kind == CELL_BOOL) {
         return type == COLUMN_BOOL ? item_int(cell->number != 0) : item_text(cell->number ? STR("true") : STR("false"));
     }
-    return cell->kind == CELL_TEXT ? item_text(cell->text) : (struct item){.kind = ITEM_NULL};
+    return cell->kind == CELL_TEXT ? item_text(cell->text) : item_null();
 }
 
 /* Of the n-th of the measures that have a sketch. */
@@ -64,7 +69,7 @@ static struct item item_sketch(const struct result_schema *schema, const struct 
             return (struct item){.kind = sketch.len > 0 ? ITEM_BLOB : ITEM_NULL, .bytes = sketch};
         }
     }
-    return (struct item){.kind = ITEM_NULL};
+    return item_null();
 }
 
 /* The n-th of keys, measures, sketches. */
@@ -96,7 +101,7 @@ static struct item item_of(const struct cursor *cursor, size_t column)
     case ROW_REVISION:
         return item_int(row->revision);
     case ROW_CLOSED_BY:
-        return row->closed_by < 0 ? (struct item){.kind = ITEM_NULL} : item_int(row->closed_by);
+        return row->closed_by < 0 ? item_null() : item_int(row->closed_by);
     case ROW_EPOCH:
         return item_int(rows->lane->epoch);
     case ROW_GENERATION:
@@ -114,14 +119,12 @@ static struct item item_sum(const struct cursor *cursor)
     const struct sqlite_aggregation *a = cursor->rows->aggregation;
     uint64_t sum = DB_SUM_SEED;
     for (size_t place = 0; place < a->sum_count; place++) {
-        struct item item = {.kind = ITEM_NULL};
-        if (a->sum_columns[place] > 0) {
-            item = item_of(cursor, a->sum_columns[place]);
-        }
+        size_t column = a->sum_columns[place];
+        struct item item = column ? item_of(cursor, column) : item_null();
         if (item.kind == ITEM_INT) {
             sum = db_sum_int(sum, place, item.number);
         } else if (item.kind == ITEM_TEXT && db_sum_like_number(item.bytes)) {
-            return (struct item){.kind = ITEM_NULL};
+            return item_null();
         } else if (item.kind != ITEM_NULL) {
             sum = db_sum_bytes(sum, place, item.bytes, item.kind == ITEM_BLOB);
         }
