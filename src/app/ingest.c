@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RETENTION_EVERY_US = 60 * 1000000, FULL_WAIT_US = 1000000, SPARE_STEPS = 16 };
+enum { RETENTION_EVERY_US = 60 * 1000000, FULL_WAIT_US = 1000000, SPARE_STEPS = 16, SPARE_LEAST = 64 << 10 };
 
 struct ingest {
     struct source_output output; /* first member */
@@ -25,7 +25,7 @@ struct ingest {
     _Atomic int64_t retention_age_us, retention_bytes; /* of the options, until ingest_retune */
     atomic_bool release_when_full;
     bool full;               /* said so already */
-    int64_t spare_bytes;     /* while it is full: that much less than retention_bytes is kept, so that a batch fits */
+    int64_t spared_bytes;    /* while it is full: what went beyond retention, so that a batch fits */
     atomic_llong journalled; /* records appended so far */
 };
 
@@ -67,7 +67,7 @@ static enum err_class keep_tail(struct ingest *i, int64_t *keep, uint32_t partit
     return cls;
 }
 
-static enum err_class retain(struct ingest *i, bool hard, int64_t *ret_removed, struct err *err)
+static enum err_class retain(struct ingest *i, bool hard, int64_t room_bytes, int64_t *ret_removed, struct err *err)
 {
     int64_t keep[PARTITION_MAX];
     uint32_t partitions = journal_partitions(i->options.journal);
@@ -77,10 +77,12 @@ static enum err_class retain(struct ingest *i, bool hard, int64_t *ret_removed, 
         i->options.keep(i->options.keep_ctx, keep, partitions);
     if (keep_tail(i, keep, partitions, err))
         return err->cls;
-    int64_t bytes = atomic_load(&i->retention_bytes);
-    if (bytes > 0) /* 0 is no limit */
-        bytes = bytes > i->spare_bytes ? bytes - i->spare_bytes : 1;
-    struct journal_retention r = {atomic_load(&i->retention_age_us), bytes, i->newest_arrival_us, keep, hard};
+    struct journal_retention r = {.max_age_us = atomic_load(&i->retention_age_us),
+                                  .max_bytes = atomic_load(&i->retention_bytes),
+                                  .newest_arrival_us = i->newest_arrival_us,
+                                  .keep = keep,
+                                  .hard = hard,
+                                  .room_bytes = room_bytes};
     *ret_removed = 0;
     enum err_class cls = journal_retain(i->options.journal, &r, ret_removed, err);
     if (!cls && *ret_removed > 0)
@@ -95,22 +97,27 @@ static enum err_class retain_sometimes(struct ingest *i, struct err *err)
         return ERR_NONE;
     i->retained_mono_us = now;
     int64_t removed;
-    enum err_class cls = retain(i, false, &removed, err);
+    enum err_class cls = retain(i, false, 0, &removed, err);
     return cls == ERR_RETRY ? ERR_NONE : cls; /* no room to make room: the next append says so */
 }
 
-/* A batch may need more room than lies between retention_bytes and the hard limit, and no task can go on without it: by
- * and by what nobody needs goes too. False: no more of it than the batch could take. */
+/* Retention's limit counts blobs, the maximum is the file's: there may be less between them than the batch needs, and
+ * no task can change that. So what nobody needs goes too, by and by, as much as the batch could take: if that is not
+ * enough it is the disk that is full. False: nothing went. */
 static bool spare_more(struct ingest *i, const struct batch *b)
 {
-    int64_t bytes = 0;
+    int64_t bytes = SPARE_LEAST, removed = 0;
+    struct err ignored = {0};
     for (size_t n = 0; n < b->record_count; n++)
         bytes += (int64_t)b->records[n].value.len;
     for (size_t n = 0; n < b->dead_count; n++)
         bytes += (int64_t)b->dead[n].bytes.len;
-    if (atomic_load(&i->retention_bytes) == 0 || i->spare_bytes >= bytes)
+    if (atomic_load(&i->retention_bytes) == 0 || i->spared_bytes >= bytes)
         return false;
-    i->spare_bytes += bytes / SPARE_STEPS + 1;
+    int64_t step = bytes / SPARE_STEPS + 1;
+    if (retain(i, false, step, &removed, &ignored) || removed == 0)
+        return false;
+    i->spared_bytes += step;
     return true;
 }
 
@@ -124,7 +131,7 @@ static bool make_room(struct ingest *i, const struct batch *b, struct err *err)
     }
     struct err ignored = {0};
     int64_t removed = 0; /* none, though told to release: the batch alone is larger than the journal may be */
-    bool room = retain(i, atomic_load(&i->release_when_full), &removed, &ignored) == ERR_NONE && removed > 0;
+    bool room = retain(i, atomic_load(&i->release_when_full), 0, &removed, &ignored) == ERR_NONE && removed > 0;
     room = room || spare_more(i, b);
     for (int n = 0; !room && n < 10; n++) {
         if (atomic_load(i->options.stopping))
@@ -165,7 +172,7 @@ static enum err_class commit(struct source_output *o, const struct batch *b, str
     (void)failpoint("ingest.appended");
     if (i->full) {
         i->full = false;
-        i->spare_bytes = 0;
+        i->spared_bytes = 0;
         diag_info("journal", "there is room again");
         status_change(say_problem, (char[]){""});
     }

@@ -62,6 +62,8 @@ struct journal_reader {
 
 /* R12: source ledger minutes below this are folded into `older`. INT64_MIN: no clock. */
 int64_t journal_tally_floor(int64_t newest_arrival_us);
+/* The limits to go by with so many bytes of blobs stored: with room_bytes and `hard` worked into max_bytes. */
+struct journal_retention journal_room(const struct journal_retention *given, int64_t stored_bytes, bool is_full);
 enum err_class journal_batch_check(const struct journal *j, const struct batch *batch, struct err *err);
 enum err_class journal_no_such_offset(uint32_t partition, int64_t offset, struct err *err);
 

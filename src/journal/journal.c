@@ -168,6 +168,19 @@ enum err_class journal_append(struct journal *j, const struct batch *batch, int6
     return c;
 }
 
+/* What the limits count are blobs, what is full is the file or the disk: so a full one has to lose something, whatever
+ * they say. */
+struct journal_retention journal_room(const struct journal_retention *given, int64_t stored_bytes, bool is_full)
+{
+    struct journal_retention r = *given;
+    int64_t room = r.hard && is_full ? stored_bytes / 16 : 0;
+    room = r.room_bytes > room ? r.room_bytes : room;
+    if (room > 0 && (r.max_bytes <= 0 || r.max_bytes > stored_bytes - room)) {
+        r.max_bytes = stored_bytes > room ? stored_bytes - room : 1;
+    }
+    return r;
+}
+
 enum err_class journal_retain(struct journal *j, const struct journal_retention *r, int64_t *ret_removed_records,
                               struct err *err)
 {

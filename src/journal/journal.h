@@ -56,6 +56,7 @@ struct journal_retention {
     int64_t max_age_us, max_bytes, newest_arrival_us;
     const int64_t *keep;
     bool hard;
+    int64_t room_bytes; /* blobs of so many bytes go in any case, as far as keep lets them; 0: none */
 };
 enum err_class journal_retain(struct journal *j, const struct journal_retention *r, int64_t *ret_removed_records,
                               struct err *err);

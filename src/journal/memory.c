@@ -190,11 +190,8 @@ static enum err_class memory_retain(struct journal *j, const struct journal_rete
 {
     (void)err;
     struct memory_journal *m = memory_of(j);
-    struct journal_retention limits = *given, *r = &limits;
     pthread_mutex_lock(&m->mutex);
-    if (r->hard && m->full && (r->max_bytes <= 0 || r->max_bytes > m->bytes - m->bytes / 16)) {
-        r->max_bytes = m->bytes > 16 ? m->bytes - m->bytes / 16 : 1;
-    }
+    struct journal_retention limits = journal_room(given, m->bytes, m->full), *r = &limits;
     for (;;) {
         int64_t end = 0, p = -1;
         if (r->max_age_us > 0) {

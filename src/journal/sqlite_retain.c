@@ -103,26 +103,20 @@ static enum err_class some_removed(struct sqlite_journal *j, const struct journa
     return ERR_NONE;
 }
 
-/* on_full: release. A full file has to lose something, whatever the limits say: what they count are blobs, what is full
- * is the file or the disk. */
-static struct journal_retention release(const struct sqlite_journal *j, const struct journal_retention *given)
+static int64_t bytes_stored(const struct sqlite_journal *j)
 {
-    struct journal_retention r = *given;
     int64_t total = 0;
     for (uint32_t p = 0; p < j->base.info.partitions; p++) {
         total += j->bytes[p];
     }
-    if (r.hard && j->full && (r.max_bytes <= 0 || r.max_bytes > total - total / 16)) {
-        r.max_bytes = total > 16 ? total - total / 16 : 1;
-    }
-    return r;
+    return total;
 }
 
 enum err_class sqlite_retain(struct journal *base, const struct journal_retention *given, int64_t *ret_removed,
                              struct err *err)
 {
     struct sqlite_journal *j = (struct sqlite_journal *)base;
-    const struct journal_retention limits = release(j, given), *r = &limits;
+    const struct journal_retention limits = journal_room(given, bytes_stored(j), j->full), *r = &limits;
     struct err own = {0}, *e = err ? err : &own;
     struct oldest oldest[PARTITION_MAX] = {0};
     bool more = true;

@@ -319,7 +319,7 @@ static int64_t retain(struct store *s, int64_t age_us, int64_t bytes, int64_t ke
 {
     struct err e = {0};
     int64_t keep[2] = {keep0, keep1}, removed = -1;
-    struct journal_retention r = {age_us, bytes, day + 100 * MINUTE, keep, hard};
+    struct journal_retention r = {age_us, bytes, day + 100 * MINUTE, keep, hard, 0};
     assert_ok(journal_retain(s->journal, &r, &removed, &e), e);
     return removed;
 }

@@ -503,6 +503,25 @@ static void R13_a_batch_larger_than_between_the_limits_goes_in(void **state)
     desk_close(d);
 }
 
+/* There is more in the file than blobs: it may be full before retention's own limit says so. */
+static void R13_a_file_that_is_full_before_retention_goes_on(void **state)
+{
+    struct desk *d = *state;
+    int64_t head, end;
+    d->journal_options.max_bytes = FILE_MAX;
+    d->options.retention_bytes = FILE_MAX;
+    desk_open(d);
+    for (int64_t n = 0; n < 100; n++) {
+        assert_ok(put(d, n, LARGE, n), d->err);
+    }
+    bounds(d, &head, &end);
+    assert_int_equal(end, 100);
+    assert_in_range(head, 30, 95);
+    assert_int_equal(read_all(d), end - head);
+    assert_int_equal(d->sleeps, 0);
+    desk_close(d);
+}
+
 /* Nothing is left that could be released, and still there is no room: this must be a wait that can be stopped. */
 static void R13_a_batch_larger_than_the_journal_can_be_stopped(void **state)
 {
@@ -529,6 +548,7 @@ int main(void)
         DESK(R14_duplicates_go_before_the_journal_also_after_a_kill),
         DESK(R13_retention_leaves_what_tasks_need),
         DESK(R13_a_batch_larger_than_between_the_limits_goes_in),
+        DESK(R13_a_file_that_is_full_before_retention_goes_on),
         DESK(R13_retention_leaves_the_tail_of_the_source),
         DESK(R13_retention_takes_what_nobody_needs),
         DESK(R13_retention_can_change_while_it_runs),

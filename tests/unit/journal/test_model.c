@@ -234,7 +234,7 @@ static void do_retain(struct run *run)
     struct model *m = run->m;
     int64_t keep[PARTITIONS], removed = 0, expected = 0;
     int64_t age_us = (int64_t)(1 + rng_below(&m->rng, 200)) * US_PER_SECOND;
-    struct journal_retention r = {age_us, 0, m->now_us, keep, rng_below(&m->rng, 4) == 0};
+    struct journal_retention r = {age_us, 0, m->now_us, keep, rng_below(&m->rng, 4) == 0, 0};
     for (int p = 0; p < PARTITIONS; p++) {
         keep[p] = (int64_t)rng_below(&m->rng, (uint64_t)m->now.next[p] + 3);
         expected += model_retain(m, p, m->now_us - age_us, r.hard ? INT64_MAX : keep[p]);
