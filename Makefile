@@ -12,7 +12,7 @@ help:
 	@echo 'make night     the rows of the goal table at the size of a night, which it takes'
 	@echo 'make bench     figures, each beside its bar and its limit: held or missed; bench-long: up to 10 M events'
 	@echo 'make fuzz      each fuzz target for FUZZ_SECONDS (60) seconds'
-	@echo 'make coverage  what of src/ the tests reach, beside its bars; some ten minutes'
+	@echo 'make coverage  what of src/ the tests reach, beside its bars; some fifteen minutes'
 	@echo 'make chaos     SEED=N MINUTES=M (5): kills, cuts, failpoints and a bad line at random; the oracle judges'
 	@echo 'make install   to PREFIX ($(PREFIX)), below DESTDIR'
 	@echo 'make clean     removes build and its siblings'
