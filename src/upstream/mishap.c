@@ -141,12 +141,11 @@ static enum err_class parse_one(struct str text, struct mishap *ret, struct err 
     struct str name = str_trim(str_n(text.ptr, colon ? (size_t)(colon - text.ptr) : text.len));
     for (int kind = 0; kind < MISHAP_KINDS; kind++) {
         if (str_eqz(name, kinds[kind].name)) {
-            size_t left = colon ? text.len - (size_t)(colon + 1 - text.ptr) : 0;
-            struct mishap m = kinds[kind].initial;
-            m.kind = (enum mishap_kind)kind;
-            enum err_class cls = parse_keys(&m, str_trim(str_n(colon ? colon + 1 : "", left)), err);
-            *ret = m;
-            return cls;
+            *ret = kinds[kind].initial;
+            ret->kind = (enum mishap_kind)kind;
+            return parse_keys(
+                ret, str_trim(str_n(colon ? colon + 1 : "", colon ? text.len - (size_t)(colon + 1 - text.ptr) : 0)),
+                err);
         }
     }
     return err_set(err, ERR_REJECT, EXIT_USAGE, "faults: there is no fault \"%.*s\"", STR_ARG(name));
