@@ -628,6 +628,46 @@ static void wait_and_follow_from_another_thread(void **state)
     assert_int_equal(journal_wait(s->journal, 99, US_PER_SECOND), 100);
 }
 
+/* A journal that is to be made, in a directory of its own where it needs one. */
+static void assert_not_made(struct store *s, struct journal_options options, int code, const char *text)
+{
+    AUTO(buf) struct buf path = {0};
+    struct err e = {0};
+    struct journal *j = NULL;
+    bool memory = strcmp(s->kind, "memory") == 0;
+    buf_addf(&path, "%s/other", s->dir.path);
+    options.directory = path.ptr;
+    options.clock = &s->dir.clock.base;
+    assert_error((memory ? journal_open_memory : journal_open_sqlite)(&options, &j, &e), e, ERR_REJECT, code);
+    assert_non_null(strstr(e.text, text));
+    assert_null(j);
+}
+
+static void refused_with_its_bounds(void **state)
+{
+    struct store *s = *state;
+    struct err e = {0};
+    struct journal_retention nothing = {0};
+    char *large = xcalloc(1, (32 << 20) + 2), source[sizeof((struct journal_info *)0)->source + 1];
+    memset(large, 'x', (32 << 20) + 1);
+    memset(source, 's', sizeof source);
+    source[sizeof source - 1] = '\0';
+    assert_not_made(s, (struct journal_options){.partitions = 1}, EXIT_NOINPUT, "there is no journal in");
+    assert_not_made(s, (struct journal_options){.source = "a", .partitions = PARTITION_MAX + 1}, EXIT_CONFIG, "1 to");
+    assert_not_made(s, (struct journal_options){.source = source, .partitions = 1}, EXIT_CONFIG, "name is longer than");
+    struct record record = {.arrival_us = day, .value = str_of(large)};
+    struct batch b = {.records = &record, .record_count = 1};
+    assert_error(journal_append(s->journal, &b, NULL, &e), e, ERR_REJECT, EXIT_DATA);
+    assert_non_null(strstr(e.text, "33554433 bytes"));
+    struct note note = {STR("audit"), str_n(large, (1 << 20) + 1)};
+    b = (struct batch){.notes = &note, .note_count = 1};
+    assert_error(journal_append(s->journal, &b, NULL, &e), e, ERR_REJECT, EXIT_INTERNAL);
+    assert_non_null(strstr(e.text, "note \"audit\""));
+    assert_ok(journal_retain(s->journal, &nothing, NULL, &e), e);
+    assert_records(s, 0, 0, 10, "");
+    free(large);
+}
+
 #define EACH(test)                                                                                                     \
     {"memory " #test, test, set_up_memory, tear_down, NULL},                                                           \
     {                                                                                                                  \
@@ -649,6 +689,7 @@ int main(void)
         EACH(R13_full_is_refused_and_nothing_lost),
         EACH(pages_in_any_order),
         EACH(wait_and_follow_from_another_thread),
+        EACH(refused_with_its_bounds),
     };
     return cmocka_run_group_tests_name("journal contract", tests, NULL, NULL);
 }
