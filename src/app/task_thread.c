@@ -80,6 +80,7 @@ static enum err_class loop(struct task_thread *t, struct err *err)
             diag_warn("task", "%s: %s; trying again", t->name, err->text);
             cls = ERR_NONE;
         }
+        /* Nothing to read and a lot to write: it would wait for the source, and the source for it later. */
         bool due = task_full(t->task) || (!any && task_rows(t->task) >= WORTH_ROWS) ||
                    clock_mono(t->clock) - committed_us >= t->commit_every_us;
         if (!cls && (due || wanted == WANT_STOP || (wanted == WANT_DRAIN && !any))) {

@@ -4,8 +4,8 @@
  * outside of a commit. One statement takes all rows of a lane from it, for about half of what binding and stepping a
  * statement a row costs (docs/decisions/0006).
  *
- * Its columns are row_sum and c1 to cN: those of row_column, then keys, measures, and sketches of those that have one,
- * as the schema of the aggregation at hand says.
+ * Its columns are row_sum and c1 to cN: those of enum row_column, then keys, measures, and sketches of those that have
+ * one, as the schema of the aggregation at hand says.
  */
 #include "base/db_sum.h"
 #include "sink/sqlite.h"
@@ -132,7 +132,7 @@ static struct item item_sum(const struct cursor *cursor)
     return item_int((int64_t)sum);
 }
 
-static int row_column(sqlite3_vtab_cursor *base, sqlite3_context *c, int column)
+static int cursor_column(sqlite3_vtab_cursor *base, sqlite3_context *c, int column)
 {
     const struct cursor *cursor = (const struct cursor *)base;
     struct item item = column == 0 ? item_sum(cursor) : item_of(cursor, (size_t)column);
@@ -259,7 +259,7 @@ enum err_class sqlite_rows_table(struct sqlite_sink *s, struct err *err)
                                           .xFilter = cursor_first,
                                           .xNext = cursor_next,
                                           .xEof = cursor_eof,
-                                          .xColumn = row_column,
+                                          .xColumn = cursor_column,
                                           .xRowid = cursor_rowid};
     int rc = sqlite3_create_module_v2(s->db.handle, "wt_commit", &module, &s->rows, NULL);
     return rc == SQLITE_OK ? ERR_NONE : db_error(&s->db, rc, err);

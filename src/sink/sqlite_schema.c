@@ -31,20 +31,14 @@ static void add_typed_columns(struct buf *sql, const struct result_schema *schem
     }
 }
 
-/* A column and what follows, for each key, measure and sketch. */
-static void add_columns(struct buf *sql, const struct result_schema *schema, const char *before, const char *after,
-                        bool sketches)
+/* The columns that a person looks at: keys and measures, each followed by a comma. */
+static void add_shown_columns(struct buf *sql, const struct result_schema *schema)
 {
     for (size_t i = 0; i < schema->key_count; i++) {
-        buf_addf(sql, "%s\"%s\"%s", before, schema->keys[i].name, after);
+        buf_addf(sql, "r.\"%s\", ", schema->keys[i].name);
     }
     for (size_t i = 0; i < schema->measure_count; i++) {
-        buf_addf(sql, "%s\"%s\"%s", before, schema->measures[i].name, after);
-    }
-    for (size_t i = 0; sketches && i < schema->measure_count; i++) {
-        if (schema->measures[i].sketch) {
-            buf_addf(sql, "%s\"%s_sketch\"%s", before, schema->measures[i].name, after);
-        }
+        buf_addf(sql, "r.\"%s\", ", schema->measures[i].name);
     }
 }
 
@@ -144,7 +138,7 @@ static enum err_class view_make(struct sqlite_sink *s, const struct result_schem
 {
     AUTO(buf) struct buf sql = {0};
     buf_addz(&sql, "SELECT r.window_start, r.window_end, ");
-    add_columns(&sql, schema, "r.", ", ", false);
+    add_shown_columns(&sql, schema);
     buf_addf(
         &sql,
         "r.created_at, r.partition, r.final, r.revision, r.closed_by, r.epoch, r.generation, r.key, EXISTS (SELECT 1"
