@@ -114,6 +114,7 @@ void lane_free(struct lane *l)
     stream_time_fini(&l->before);
     tally_fini(&l->tally);
     arena_fini(&l->mark_texts);
+    arena_fini(&l->row_texts);
     buf_fini(&l->measuring.scratch);
     buf_fini(&l->key);
     free(l->gaps.at);

@@ -71,67 +71,89 @@ static struct value key_part(struct str *rest)
     return v;
 }
 
-static const struct cell *key_cells(struct lane *l, struct str key, struct arena *arena)
+struct sorted { /* 32 bytes: larger ones qsort() sorts by pointers */
+    struct str key;
+    const struct window *window;
+    uint32_t row;
+};
+
+struct lane_rows { /* what they are made from, and the one that was made last */
+    struct lane *lane;
+    const struct sorted *sorted;
+    struct cell keys[AGGREGATION_KEYS_MAX], measures[AGGREGATION_MEASURES_MAX];
+    struct str sketches[AGGREGATION_MEASURES_MAX];
+};
+
+static void keys_show(struct lane_rows *rows, struct str key)
 {
-    size_t count = l->a->schema.key_count;
-    struct cell *cells = arena_zalloc(arena, (count + 1) * sizeof(*cells));
-    if (key.len > 0 && key.ptr[0] == '[') {
-        struct str rest = str_n(key.ptr + 1, key.len - 1);
-        for (size_t i = 0; i < count; i++) {
-            struct value v = key_part(&rest);
-            cells[i] = cell_of(&v, &l->measuring.scratch, arena);
+    struct lane *l = rows->lane;
+    bool listed = key.len > 0 && key.ptr[0] == '[';
+    struct str rest = listed ? str_n(key.ptr + 1, key.len - 1) : key;
+    for (size_t i = 0; i < l->a->schema.key_count; i++) {
+        struct value v = {.kind = VALUE_NULL};
+        if (listed) {
+            v = key_part(&rest);
         }
+        rows->keys[i] = cell_of(&v, &l->measuring.scratch, &l->row_texts);
     }
-    return cells;
 }
 
-static void row_show(struct lane *l, const struct dirty *d, struct str key, struct arena *arena, struct result_row *ret)
+/* They come in the order of their keys and lie in memory in that of their arrival. */
+static void row_prefetch(const struct sorted *s)
 {
-    const struct window *w = d->window;
-    const struct row *row = keytable_row(&w->table, d->row);
-    size_t count = l->a->schema.measure_count;
-    struct cell *cells = arena_alloc(arena, count * sizeof(*cells));
-    struct str *sketches = arena_alloc(arena, count * sizeof(*sketches));
-    for (size_t i = 0; i < count; i++) {
-        measure_show(&l->a->measures[i], &row->states[i], row->has >> i & 1, arena, &cells[i], &sketches[i]);
+    __builtin_prefetch(s->key.ptr);
+    __builtin_prefetch(keytable_row(&s->window->table, s->row));
+}
+
+static void row_show(const struct lane_commit *commit, size_t i, struct result_row *ret)
+{
+    enum { AHEAD = 4 };
+    struct lane_rows *rows = commit->made_from;
+    struct lane *l = rows->lane;
+    const struct sorted *s = &rows->sorted[i];
+    const struct window *w = s->window;
+    const struct row *row = keytable_row(&w->table, s->row);
+    if (i + AHEAD < commit->row_count) {
+        row_prefetch(s + AHEAD);
     }
+    arena_reset(&l->row_texts);
+    for (size_t m = 0; m < l->a->schema.measure_count; m++) {
+        measure_show(&l->a->measures[m], &row->states[m], row->has >> m & 1, &l->row_texts, &rows->measures[m],
+                     &rows->sketches[m]);
+    }
+    keys_show(rows, s->key);
     *ret = (struct result_row){.window_start_us = w->start_us,
                                .window_end_us = w->start_us + l->a->options.size_us,
-                               .key = key,
-                               .keys = key_cells(l, key, arena),
-                               .measures = cells,
-                               .sketches = sketches,
+                               .key = s->key,
+                               .keys = rows->keys,
+                               .measures = rows->measures,
+                               .sketches = rows->sketches,
                                .revision = row->revision,
                                .final = w->closed,
                                .closed_by = w->closed_by};
 }
 
-struct sorted {
-    int64_t start_us;
-    struct str key;
-    const struct dirty *dirty;
-};
-
 static int sorted_compare(const void *a, const void *b)
 {
     const struct sorted *x = a, *y = b;
-    if (x->start_us != y->start_us) {
-        return x->start_us < y->start_us ? -1 : 1;
+    if (x->window != y->window) {
+        return x->window->start_us < y->window->start_us ? -1 : 1;
     }
     return str_cmp(x->key, y->key);
 }
 
-static void rows_show(struct lane *l, struct arena *arena, struct result_row *rows)
+static struct lane_rows *rows_sorted(struct lane *l, struct arena *arena)
 {
+    struct lane_rows *rows = arena_alloc(arena, sizeof(*rows));
     struct sorted *sorted = arena_alloc(arena, (l->dirty_count + 1) * sizeof(*sorted));
     for (size_t i = 0; i < l->dirty_count; i++) {
         const struct dirty *d = &l->dirty[i];
-        sorted[i] = (struct sorted){d->window->start_us, keytable_key(&d->window->table, d->row), d};
+        sorted[i] = (struct sorted){keytable_key(&d->window->table, d->row), d->window, d->row};
     }
     qsort(sorted, l->dirty_count, sizeof(*sorted), sorted_compare);
-    for (size_t i = 0; i < l->dirty_count; i++) {
-        row_show(l, sorted[i].dirty, sorted[i].key, arena, &rows[i]);
-    }
+    rows->lane = l;
+    rows->sorted = sorted;
+    return rows;
 }
 
 /* ---- the line */
@@ -184,15 +206,14 @@ bool lane_commit(struct lane *l, struct arena *arena, struct lane_commit *ret_co
     if (!lane_dirty(l)) {
         return false;
     }
-    struct result_row *rows = arena_alloc(arena, (l->dirty_count + 1) * sizeof(*rows));
-    rows_show(l, arena, rows);
     *ret_commit = (struct lane_commit){.aggregation = l->index,
                                        .generation = l->generation,
                                        .partition = l->partition,
                                        .epoch = l->epoch,
                                        .old_version = l->version,
                                        .line = line_make(l),
-                                       .rows = rows,
+                                       .row = row_show,
+                                       .made_from = rows_sorted(l, arena),
                                        .row_count = l->dirty_count,
                                        .tally = l->tally.rows,
                                        .tally_count = l->tally.count,

@@ -52,6 +52,7 @@ struct lane {
     struct mark *marks; /* topics are copies in mark_texts */
     size_t mark_count, mark_cap;
     struct arena mark_texts;
+    struct arena row_texts; /* of the row that was shown last */
 
     struct measure_context measuring; /* its seed is the journal's */
     uint64_t key_seed;                /* this process's */

@@ -12,13 +12,20 @@
 
 #include <stdlib.h>
 
+struct item { /* as SQLite will have it, before a column's affinity */
+    enum { ITEM_NULL, ITEM_INT, ITEM_TEXT, ITEM_BLOB } kind;
+    int64_t number;
+    struct str bytes;
+};
+
 struct cursor {
     sqlite3_vtab_cursor base; /* first */
     const struct commit_rows *rows;
     size_t at;
-    int64_t start_us, end_us;       /* of the window at hand */
-    char texts[2][TIME_TEXT_BYTES]; /* the same: rows of one window come together */
-    struct str start, end;          /* in these */
+    struct item items[ROW_COLUMNS + 1]; /* of the row at hand, by column; 0: its sum */
+    int64_t start_us, end_us;           /* of the window at hand */
+    char texts[2][TIME_TEXT_BYTES];     /* the same: rows of one window come together */
+    struct str start, end;              /* in these */
 };
 
 struct table {
@@ -27,12 +34,6 @@ struct table {
 };
 
 /* ---- a row */
-
-struct item { /* as SQLite will have it, before a column's affinity */
-    enum { ITEM_NULL, ITEM_INT, ITEM_TEXT, ITEM_BLOB } kind;
-    int64_t number;
-    struct str bytes;
-};
 
 static struct item item_null(void)
 {
@@ -60,88 +61,68 @@ static struct item item_cell(const struct cell *cell, enum column_type type)
     return cell->kind == CELL_TEXT ? item_text(cell->text) : item_null();
 }
 
-/* Of the n-th of the measures that have a sketch. */
-static struct item item_sketch(const struct result_schema *schema, const struct result_row *row, size_t n)
-{
-    for (size_t i = 0; i < schema->measure_count && row->sketches != NULL; i++) {
-        if (schema->measures[i].sketch && n-- == 0) {
-            struct str sketch = row->sketches[i];
-            return (struct item){.kind = sketch.len > 0 ? ITEM_BLOB : ITEM_NULL, .bytes = sketch};
-        }
-    }
-    return item_null();
-}
-
-/* The n-th of keys, measures, sketches. */
-static struct item item_typed(const struct result_schema *schema, const struct result_row *row, size_t n)
-{
-    if (n < schema->key_count) {
-        return item_cell(&row->keys[n], schema->keys[n].type);
-    }
-    n -= schema->key_count;
-    return n < schema->measure_count ? item_cell(&row->measures[n], schema->measures[n].type)
-                                     : item_sketch(schema, row, n - schema->measure_count);
-}
-
-static struct item item_of(const struct cursor *cursor, size_t column)
-{
-    const struct commit_rows *rows = cursor->rows;
-    const struct result_row *row = &rows->lane->rows[cursor->at];
-    switch (column) {
-    case ROW_WINDOW_START:
-        return item_text(cursor->start);
-    case ROW_WINDOW_END:
-        return item_text(cursor->end);
-    case ROW_CREATED_AT:
-        return item_text(str_of(rows->created));
-    case ROW_PARTITION:
-        return item_int(rows->lane->partition);
-    case ROW_FINAL:
-        return item_int(row->final);
-    case ROW_REVISION:
-        return item_int(row->revision);
-    case ROW_CLOSED_BY:
-        return row->closed_by < 0 ? item_null() : item_int(row->closed_by);
-    case ROW_EPOCH:
-        return item_int(rows->lane->epoch);
-    case ROW_GENERATION:
-        return item_int(rows->lane->generation);
-    case ROW_KEY:
-        return item_text(row->key);
-    default:
-        return item_typed(rows->aggregation->schema, row, column - ROW_KEY - 1);
-    }
-}
-
 /* What wt_sum() makes of the row; NULL where only that knows (base/db_sum.h). */
-static struct item item_sum(const struct cursor *cursor)
+static struct item items_sum(const struct sqlite_aggregation *a, const struct item *items)
 {
-    const struct sqlite_aggregation *a = cursor->rows->aggregation;
     uint64_t sum = DB_SUM_SEED;
     for (size_t place = 0; place < a->sum_count; place++) {
-        size_t column = a->sum_columns[place];
-        struct item item = column ? item_of(cursor, column) : item_null();
-        if (item.kind == ITEM_INT) {
-            sum = db_sum_int(sum, place, item.number);
-        } else if (item.kind == ITEM_TEXT && db_sum_like_number(item.bytes)) {
+        const struct item *item = &items[a->sum_columns[place]]; /* the 0th is NULL as yet */
+        if (item->kind == ITEM_INT) {
+            sum = db_sum_int(sum, place, item->number);
+        } else if (item->kind == ITEM_TEXT && db_sum_like_number(item->bytes)) {
             return item_null();
-        } else if (item.kind != ITEM_NULL) {
-            sum = db_sum_bytes(sum, place, item.bytes, item.kind == ITEM_BLOB);
+        } else if (item->kind != ITEM_NULL) {
+            sum = db_sum_bytes(sum, place, item->bytes, item->kind == ITEM_BLOB);
         }
     }
     return item_int((int64_t)sum);
 }
 
+/* Keys, measures, sketches of those measures that have one. */
+static void items_typed(const struct result_schema *schema, const struct result_row *row, struct item *items)
+{
+    for (size_t i = 0; i < schema->key_count; i++) {
+        *items++ = item_cell(&row->keys[i], schema->keys[i].type);
+    }
+    for (size_t i = 0; i < schema->measure_count; i++) {
+        *items++ = item_cell(&row->measures[i], schema->measures[i].type);
+    }
+    for (size_t i = 0; i < schema->measure_count; i++) {
+        if (schema->measures[i].sketch) {
+            struct str sketch = row->sketches == NULL ? str_n(NULL, 0) : row->sketches[i];
+            *items++ = (struct item){.kind = sketch.len > 0 ? ITEM_BLOB : ITEM_NULL, .bytes = sketch};
+        }
+    }
+}
+
+static void items_make(struct cursor *cursor, const struct result_row *row)
+{
+    const struct lane_commit *lane = cursor->rows->lane;
+    struct item *items = cursor->items;
+    items[0] = item_null();
+    items[ROW_WINDOW_START] = item_text(cursor->start);
+    items[ROW_WINDOW_END] = item_text(cursor->end);
+    items[ROW_CREATED_AT] = item_text(str_of(cursor->rows->created));
+    items[ROW_PARTITION] = item_int(lane->partition);
+    items[ROW_FINAL] = item_int(row->final);
+    items[ROW_REVISION] = item_int(row->revision);
+    items[ROW_CLOSED_BY] = row->closed_by < 0 ? item_null() : item_int(row->closed_by);
+    items[ROW_EPOCH] = item_int(lane->epoch);
+    items[ROW_GENERATION] = item_int(lane->generation);
+    items[ROW_KEY] = item_text(row->key);
+    items_typed(cursor->rows->aggregation->schema, row, items + ROW_KEY + 1);
+    items[0] = items_sum(cursor->rows->aggregation, items);
+}
+
 static int cursor_column(sqlite3_vtab_cursor *base, sqlite3_context *c, int column)
 {
-    const struct cursor *cursor = (const struct cursor *)base;
-    struct item item = column == 0 ? item_sum(cursor) : item_of(cursor, (size_t)column);
-    if (item.kind == ITEM_INT) {
-        sqlite3_result_int64(c, item.number);
-    } else if (item.kind == ITEM_TEXT) {
-        sqlite3_result_text64(c, item.bytes.ptr, item.bytes.len, SQLITE_STATIC, SQLITE_UTF8);
-    } else if (item.kind == ITEM_BLOB) {
-        sqlite3_result_blob64(c, item.bytes.ptr, item.bytes.len, SQLITE_STATIC);
+    const struct item *item = &((const struct cursor *)base)->items[column];
+    if (item->kind == ITEM_INT) {
+        sqlite3_result_int64(c, item->number);
+    } else if (item->kind == ITEM_TEXT) {
+        sqlite3_result_text64(c, item->bytes.ptr, item->bytes.len, SQLITE_STATIC, SQLITE_UTF8);
+    } else if (item->kind == ITEM_BLOB) {
+        sqlite3_result_blob64(c, item->bytes.ptr, item->bytes.len, SQLITE_STATIC);
     } /* else NULL, as it is */
     return SQLITE_OK;
 }
@@ -208,15 +189,16 @@ static void cursor_at(struct cursor *cursor, size_t at)
     if (at >= rows_count(cursor)) {
         return;
     }
-    const struct result_row *row = &cursor->rows->lane->rows[at];
-    if (at == 0 || row->window_start_us != cursor->start_us || row->window_end_us != cursor->end_us) {
-        cursor->start_us = row->window_start_us;
-        cursor->end_us = row->window_end_us;
-        time_text(cursor->texts[0], row->window_start_us);
-        time_text(cursor->texts[1], row->window_end_us);
+    struct result_row row = lane_commit_row(cursor->rows->lane, at);
+    if (at == 0 || row.window_start_us != cursor->start_us || row.window_end_us != cursor->end_us) {
+        cursor->start_us = row.window_start_us;
+        cursor->end_us = row.window_end_us;
+        time_text(cursor->texts[0], row.window_start_us);
+        time_text(cursor->texts[1], row.window_end_us);
         cursor->start = str_of(cursor->texts[0]);
         cursor->end = str_of(cursor->texts[1]);
     }
+    items_make(cursor, &row);
 }
 
 static int cursor_first(sqlite3_vtab_cursor *base, int plan, const char *text, int argc, sqlite3_value **argv)

@@ -89,7 +89,9 @@ static void commit(struct bench *b)
         keys += s.keys;
         bytes += s.bytes;
         if (lane_commit(b->lanes[i], &b->memory, &c)) {
-            b->rows += (int64_t)c.row_count;
+            for (size_t at = 0; at < c.row_count; at++) {
+                b->rows += lane_commit_row(&c, at).revision >= 0;
+            }
             lane_committed(b->lanes[i], &c);
         }
     }
