@@ -5,10 +5,10 @@
  */
 #include "app/handover.h"
 
+#include "base/clock.h"
+#include "base/condition.h"
 #include "base/err.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 enum { LOOK_US = 100000 };
@@ -40,12 +40,8 @@ struct handover {
 struct handover *handover_new(uint32_t partitions, size_t max_bytes, int64_t wait_us)
 {
     struct handover *h = xcalloc(1, sizeof *h);
-    pthread_condattr_t monotonic;
     pthread_mutex_init(&h->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&h->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    condition_init(&h->changed);
     h->partitions = partitions;
     h->max_bytes = max_bytes ? max_bytes : HANDOVER_BYTES;
     h->wait_us = wait_us ? wait_us : HANDOVER_WAIT_US;
@@ -102,12 +98,8 @@ static void room_wait(struct handover *h, const atomic_bool *stopping)
     const struct handed_batch *oldest = h->first;
     int64_t waited_us = 0;
     while (!has_room(h) && h->following && !atomic_load(stopping)) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += LOOK_US * 1000;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        waited_us += pthread_cond_timedwait(&h->changed, &h->lock, &until) == ETIMEDOUT ? LOOK_US : 0;
+        int64_t until_us = clock_mono(&clock_real) + LOOK_US;
+        waited_us += condition_wait(&h->changed, &h->lock, until_us) ? 0 : LOOK_US;
         if (h->first != oldest) {
             oldest = h->first;
             waited_us = 0;

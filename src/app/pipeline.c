@@ -123,6 +123,8 @@ static void *source_main(void *arg)
         err_prefix(&err, "source");
         p->source_err = err;
     }
+    if (p->source_ended)
+        task_thread_drain(p->task);
     atomic_store(&p->source_over, true);
     return NULL;
 }
@@ -240,8 +242,6 @@ enum pipeline_state pipeline_poll(struct pipeline *p, struct err *ret_err)
         *ret_err = p->source_err;
         return PIPELINE_FAILED;
     }
-    if (p->source_ended)
-        task_thread_drain(p->task);
     return PIPELINE_RUNNING;
 }
 

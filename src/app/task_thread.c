@@ -13,7 +13,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { READ_AT_ONCE = 4096, WORTH_ROWS = 8192, WAIT_US = 100000, RETRY_MIN_US = 100000, RETRY_MAX_US = 10000000 };
+enum { READ_AT_ONCE = 4096, WORTH_ROWS = 8192 };
+enum { WAIT_MIN_US = 1000, WAIT_MAX_US = 1000000, RETRY_MIN_US = 100000, RETRY_MAX_US = 10000000 };
 enum wanted { WANT_RUN, WANT_DRAIN, WANT_STOP };
 
 struct task_thread {
@@ -48,8 +49,8 @@ static enum err_class read_some(struct task_thread *t, bool *ret_any, struct err
 /* Pauses at most pause_us, less when asked to stop. */
 static void pause_for(struct task_thread *t, int64_t pause_us)
 {
-    for (int64_t slept = 0; slept < pause_us && atomic_load(&t->wanted) != WANT_STOP; slept += WAIT_US)
-        t->clock->sleep_us(t->clock, WAIT_US);
+    for (int64_t slept = 0; slept < pause_us && atomic_load(&t->wanted) != WANT_STOP; slept += RETRY_MIN_US)
+        t->clock->sleep_us(t->clock, RETRY_MIN_US);
 }
 
 static enum err_class commit(struct task_thread *t, struct err *err)
@@ -67,18 +68,25 @@ static enum err_class commit(struct task_thread *t, struct err *err)
     return cls;
 }
 
+/* For something new: an append, or another wish (journal_wake). */
+static void wait_for_news(struct task_thread *t, uint64_t seen, int64_t wait_us)
+{
+    wait_us = wait_us > WAIT_MAX_US ? WAIT_MAX_US : wait_us < WAIT_MIN_US ? WAIT_MIN_US : wait_us;
+    journal_wait(t->journal, seen, wait_us);
+}
+
 static enum err_class loop(struct task_thread *t, struct err *err)
 {
     int64_t committed_us = clock_mono(t->clock);
-    uint64_t seen = 0;
     for (;;) {
+        uint64_t seen = journal_wait(t->journal, 0, 0); /* the number now, before looking at anything */
         enum wanted wanted = (enum wanted)atomic_load(&t->wanted);
-        seen = journal_wait(t->journal, 0, 0); /* the number now, before reading */
-        bool any = false;
+        bool any = false, again = false;
         enum err_class cls = wanted == WANT_STOP ? ERR_NONE : read_some(t, &any, err);
         if (cls == ERR_RETRY) { /* a busy journal: what was read so far is kept, the rest comes again */
             diag_warn("task", "%s: %s; trying again", t->name, err->text);
             cls = ERR_NONE;
+            again = true;
         }
         /* Nothing to read and a lot to write: it would wait for the source, and the source for it later. */
         bool due = task_full(t->task) || (!any && task_rows(t->task) >= WORTH_ROWS) ||
@@ -91,8 +99,9 @@ static enum err_class loop(struct task_thread *t, struct err *err)
             return cls;
         if (wanted == WANT_STOP || (wanted == WANT_DRAIN && !any && task_at_end(t->task)))
             return ERR_NONE;
+        int64_t left_us = committed_us + t->commit_every_us - clock_mono(t->clock);
         if (!any)
-            journal_wait(t->journal, seen, WAIT_US);
+            wait_for_news(t, seen, again && left_us > RETRY_MIN_US ? RETRY_MIN_US : left_us);
     }
 }
 
@@ -140,11 +149,13 @@ void task_thread_drain(struct task_thread *t)
 {
     int expected = WANT_RUN;
     atomic_compare_exchange_strong(&t->wanted, &expected, WANT_DRAIN);
+    journal_wake(t->journal);
 }
 
 void task_thread_stop(struct task_thread *t)
 {
     atomic_store(&t->wanted, WANT_STOP);
+    journal_wake(t->journal);
 }
 
 bool task_thread_ended(struct task_thread *t, struct err *ret_err)
@@ -163,6 +174,7 @@ const struct field_set *task_thread_fields(const struct task_thread *t)
 void task_thread_retune(struct task_thread *t, int64_t commit_every_us)
 {
     atomic_store(&t->commit_every_us, commit_every_us);
+    journal_wake(t->journal);
 }
 
 void task_thread_keep(void *thread, int64_t *ret_keep, uint32_t partitions)

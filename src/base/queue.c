@@ -5,11 +5,10 @@
 #include "base/queue.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/err.h"
 
-#include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 struct queue {
     pthread_mutex_t lock;
@@ -18,15 +17,6 @@ struct queue {
     bool closed;
     void *items[];
 };
-
-static void condition_init(pthread_cond_t *condition)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    ensure(pthread_cond_init(condition, &attributes) == 0);
-    pthread_condattr_destroy(&attributes);
-}
 
 struct queue *queue_new(size_t capacity)
 {
@@ -50,29 +40,25 @@ void queue_free(struct queue *q)
     free(q);
 }
 
-static struct timespec deadline_of(int64_t timeout_us)
+/* Below 0: never. */
+static int64_t deadline_of(int64_t timeout_us)
 {
     const int64_t far_us = 365 * US_PER_DAY;
-    int64_t at = clock_mono(&clock_real) + (timeout_us < far_us ? timeout_us : far_us);
-    return (struct timespec){.tv_sec = at / US_PER_SECOND, .tv_nsec = at % US_PER_SECOND * 1000};
+    return timeout_us < 0 ? -1 : clock_mono(&clock_real) + (timeout_us < far_us ? timeout_us : far_us);
 }
 
 /* Under the lock. False when the time is over. */
-static bool wait_until(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t timeout_us,
-                       const struct timespec *deadline)
+static bool wait_until(pthread_cond_t *condition, pthread_mutex_t *lock, int64_t deadline_us)
 {
-    if (timeout_us < 0) {
-        return pthread_cond_wait(condition, lock) == 0;
-    }
-    return pthread_cond_timedwait(condition, lock, deadline) == 0;
+    return deadline_us < 0 ? pthread_cond_wait(condition, lock) == 0 : condition_wait(condition, lock, deadline_us);
 }
 
 bool queue_push(struct queue *q, void *item, int64_t timeout_us)
 {
     ensure(item);
-    struct timespec deadline = timeout_us < 0 ? (struct timespec){0} : deadline_of(timeout_us);
+    int64_t deadline_us = deadline_of(timeout_us);
     pthread_mutex_lock(&q->lock);
-    while (!q->closed && q->length == q->capacity && wait_until(&q->has_room, &q->lock, timeout_us, &deadline)) {
+    while (!q->closed && q->length == q->capacity && wait_until(&q->has_room, &q->lock, deadline_us)) {
     }
     bool fits = !q->closed && q->length < q->capacity;
     if (fits) {
@@ -85,10 +71,10 @@ bool queue_push(struct queue *q, void *item, int64_t timeout_us)
 
 void *queue_pop(struct queue *q, int64_t timeout_us)
 {
-    struct timespec deadline = timeout_us < 0 ? (struct timespec){0} : deadline_of(timeout_us);
+    int64_t deadline_us = deadline_of(timeout_us);
     void *item = NULL;
     pthread_mutex_lock(&q->lock);
-    while (!q->closed && q->length == 0 && wait_until(&q->has_item, &q->lock, timeout_us, &deadline)) {
+    while (!q->closed && q->length == 0 && wait_until(&q->has_item, &q->lock, deadline_us)) {
     }
     if (q->length > 0) {
         item = q->items[q->first];

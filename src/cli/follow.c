@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LOOK_EVERY_NS = 20 * 1000000, DRAIN_US = 8 * 1000000, LISTEN_BYTES = 32 };
+enum { LOOK_SOON_NS = 20 * 1000000, LOOK_NS = 200 * 1000000, DRAIN_US = 8 * 1000000, LISTEN_BYTES = 32 };
 
 int64_t follow_close_after(const struct config *config)
 {
@@ -116,7 +116,8 @@ static bool on_hangup(const struct waiting *w)
 static int wait_for_end(const struct waiting *w, struct err *err)
 {
     const struct follow_until *until = &w->follow->until;
-    struct timespec pause = {.tv_nsec = LOOK_EVERY_NS};
+    bool has_end = until->end || until->count > 0 || until->wall_us != TIME_NONE || !pipeline_address(w->pipeline);
+    struct timespec pause = {.tv_nsec = has_end ? LOOK_SOON_NS : LOOK_NS};
     for (;;) {
         int number = sigtimedwait(&w->signals, NULL, &pause);
         if (number > 0 && !(number == SIGHUP && on_hangup(w)))

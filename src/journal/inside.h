@@ -29,7 +29,6 @@ struct journal {
 };
 void journal_init(struct journal *j, const struct journal_ops *ops);
 void journal_fini(struct journal *j);
-void journal_tell(struct journal *j); /* something was appended: wakes journal_wait */
 /* A new id, seed and creation time; epoch 0. EXIT_CONFIG if source or partitions are out of bounds. */
 enum err_class journal_info_new(const struct journal_options *options, struct journal_info *ret_info, struct err *err);
 /* May a journal with this info be opened with these options? EXIT_CONFIG. */

@@ -4,21 +4,16 @@
  * (R2, R15) and the wait for appends.
  */
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/fault.h"
 #include "base/hash.h"
 #include "journal/inside.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <time.h>
 
 void journal_init(struct journal *j, const struct journal_ops *ops)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&j->appended, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&j->appended);
     pthread_mutex_init(&j->lock, NULL);
     j->ops = ops;
 }
@@ -29,7 +24,7 @@ void journal_fini(struct journal *j)
     pthread_mutex_destroy(&j->lock);
 }
 
-void journal_tell(struct journal *j)
+void journal_wake(struct journal *j)
 {
     pthread_mutex_lock(&j->lock);
     j->appends++;
@@ -39,14 +34,9 @@ void journal_tell(struct journal *j)
 
 uint64_t journal_wait(struct journal *j, uint64_t seen, int64_t timeout_us)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t ns = until.tv_nsec + (timeout_us % US_PER_SECOND) * 1000;
-    until.tv_sec += timeout_us / US_PER_SECOND + ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
+    int64_t until_us = clock_mono(&clock_real) + timeout_us;
     pthread_mutex_lock(&j->lock);
-    while (j->appends <= seen && timeout_us > 0 &&
-           pthread_cond_timedwait(&j->appended, &j->lock, &until) != ETIMEDOUT) {
+    while (j->appends <= seen && timeout_us > 0 && condition_wait(&j->appended, &j->lock, until_us)) {
     }
     uint64_t now = j->appends;
     pthread_mutex_unlock(&j->lock);
@@ -163,7 +153,7 @@ enum err_class journal_append(struct journal *j, const struct batch *batch, int6
         c = j->ops->append(j, batch, ret_ends, err);
     }
     if (!c) {
-        journal_tell(j);
+        journal_wake(j);
     }
     return c;
 }

@@ -70,6 +70,8 @@ enum err_class journal_skip(struct journal *j, uint32_t partition, int64_t offse
 /* Any thread: waits until more than `seen` appends were made since the journal was opened, or the time is over. -> the
  * number now. */
 uint64_t journal_wait(struct journal *j, uint64_t seen, int64_t timeout_us);
+/* Any thread: ends all waits as an append does, for who has something else to look at. */
+void journal_wake(struct journal *j);
 
 /* ---- reading: each reader belongs to one thread */
 

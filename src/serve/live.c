@@ -5,15 +5,14 @@
  */
 #include "serve/live.h"
 
+#include "base/condition.h"
 #include "base/diag.h"
 #include "change/change.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define TICK_US (US_PER_SECOND / 4)
-#define POLL_US (50 * US_PER_MS)
 #define BEAT_US (30 * US_PER_SECOND)
 #define LEDGER_EVERY_US (2 * US_PER_SECOND)
 enum { PAGE_RECORDS = 2000, REBUILD_STEP = 10000, LEDGER_COST_FACTOR = 20 };
@@ -22,6 +21,7 @@ struct live {
     struct live_options options;
     pthread_t thread;
     pthread_mutex_t lock;
+    pthread_cond_t stopped;
     /* under lock */
     bool stop, ready;
     char problem[256];
@@ -43,7 +43,7 @@ struct live {
     uint32_t partitions;
     int64_t offsets[PARTITION_MAX]; /* next to read */
     bool rebuilt;
-    uint64_t ticks, seen;
+    uint64_t ticks;
     int64_t next_tick_us;
     struct buf sections[SECTION_COUNT];
     struct buf state, html;
@@ -333,10 +333,11 @@ static void pause_until(struct live *l, int64_t until_us)
     int64_t left_us = until_us - clock_mono(l->options.clock);
     if (left_us <= 0)
         return;
-    if (l->options.journal)
-        l->seen = journal_wait(l->options.journal, l->seen, left_us);
-    else
-        l->options.clock->sleep_us(l->options.clock, left_us < POLL_US ? left_us : POLL_US);
+    int64_t real_us = clock_mono(&clock_real) + left_us;
+    pthread_mutex_lock(&l->lock);
+    while (!l->stop && condition_wait(&l->stopped, &l->lock, real_us)) {
+    }
+    pthread_mutex_unlock(&l->lock);
 }
 
 static void *live_thread(void *arg)
@@ -403,6 +404,7 @@ enum err_class live_start(const struct live_options *options, struct live **ret_
     l->beat_us = clock_mono(options->clock);
     buf_addz(&l->chip_json, "null");
     pthread_mutex_init(&l->lock, NULL);
+    condition_init(&l->stopped);
     enum err_class c = add_fields(l, err);
     if (c == ERR_NONE && pthread_create(&l->thread, NULL, live_thread, l))
         c = err_set(err, ERR_FATAL, EXIT_OSERR, "cannot start the thread of the live state");
@@ -418,6 +420,7 @@ void live_end(struct live *l)
 {
     pthread_mutex_lock(&l->lock);
     l->stop = true;
+    pthread_cond_signal(&l->stopped);
     pthread_mutex_unlock(&l->lock);
     pthread_join(l->thread, NULL);
 }
@@ -437,6 +440,7 @@ void live_free(struct live *l)
     buf_fini(&l->state);
     buf_fini(&l->html);
     buf_fini(&l->chip_json);
+    pthread_cond_destroy(&l->stopped);
     pthread_mutex_destroy(&l->lock);
     free(l);
 }

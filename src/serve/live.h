@@ -23,7 +23,7 @@ enum { LIVE_TOP_PAGES = 20 };
 
 struct live_options {
     const char *directory;   /* borrowed */
-    struct journal *journal; /* of this process, or NULL: polls */
+    struct journal *journal; /* of this process, or NULL */
     int64_t delay_us;
     struct clock *clock;
     struct frames *frames;

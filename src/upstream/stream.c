@@ -6,6 +6,7 @@
  * behind, a quiet topic therefore runs ahead of a busy one. Each event is `event: message`, `id: [...]`, `data: ...`
  * and an empty line; the id holds for each topic the position to resume at.
  */
+#include "base/condition.h"
 #include "base/fault.h"
 #include "upstream/inside.h"
 
@@ -306,19 +307,15 @@ static bool gather(struct stream *s, int64_t *next_due_us)
 static void wait_for_more(struct stream *s, int64_t next_due_us)
 {
     struct upstream *u = s->upstream;
-    struct timespec until;
     int64_t wait_us = IDLE_MS * US_PER_MS, mono_us = clock_mono(u->options.clock);
     wait_us = next_due_us - mono_us < wait_us ? next_due_us - mono_us : wait_us;
     wait_us = s->cut_mono_us - mono_us < wait_us ? s->cut_mono_us - mono_us : wait_us;
     if (wait_us <= 0) {
         return;
     }
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t ns = until.tv_nsec + wait_us * 1000;
-    until.tv_sec += ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
+    int64_t until_us = clock_mono(&clock_real) + wait_us;
     pthread_mutex_lock(&u->lock);
-    pthread_cond_timedwait(&u->changed, &u->lock, &until);
+    (void)condition_wait(&u->changed, &u->lock, until_us);
     pthread_mutex_unlock(&u->lock);
 }
 

@@ -5,6 +5,7 @@
  * When an event becomes available is decided when it is added: with a rate the n-th one n / rate seconds after the
  * first, with a speed by its own time line, else at once. It does not depend on who reads.
  */
+#include "base/condition.h"
 #include "upstream/inside.h"
 
 #include <arpa/inet.h>
@@ -257,7 +258,6 @@ static void upstream_free(struct upstream *u)
 
 enum err_class upstream_start(const struct upstream_options *options, struct upstream **ret_upstream, struct err *err)
 {
-    pthread_condattr_t attributes;
     struct upstream *u = xcalloc(1, sizeof(*u));
     u->options = *options;
     u->options.faults = NULL;
@@ -269,10 +269,7 @@ enum err_class upstream_start(const struct upstream_options *options, struct ups
         u->logs[i].next_offset = first_offsets[i];
     }
     pthread_mutex_init(&u->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&u->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&u->changed);
     enum err_class cls = mishaps_parse(options->faults, &u->mishaps, err);
     cls = cls ? cls : open_listener(u, err);
     if (!cls) {
