@@ -125,7 +125,7 @@ static enum err_class parse_line(struct environment *e, const char *path, size_t
     if (!equals || !is_name(name)) {
         return err_set(err, ERR_REJECT, EXIT_CONFIG, "%s:%zu:%zu: not of the form NAME=value", path, number, column);
     }
-    struct str value = str_trim(str_n(equals + 1, text.len - (size_t)(equals + 1 - text.ptr)));
+    struct str behind = str_n(equals + 1, text.len - (size_t)(equals + 1 - text.ptr)), value = str_trim(behind);
     AUTO(buf) struct buf out = {0};
     bool quoted = value.len > 0 && (value.ptr[0] == '"' || value.ptr[0] == '\'');
     if (quoted && !parse_quoted(value, &out)) {
@@ -133,7 +133,7 @@ static enum err_class parse_line(struct environment *e, const char *path, size_t
                        number, (size_t)(value.ptr - line.ptr) + 1, STR_ARG(name));
     }
     if (!quoted) {
-        parse_plain(value, &out);
+        parse_plain(behind, &out);
     }
     if (!environment_get(e, name)) { /* the process's own value wins */
         struct buf place = {0};

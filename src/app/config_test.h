@@ -16,14 +16,14 @@
  *         - ledger: {counted: 2, late: 0}    # totals; buckets not named are not compared
  *
  * Steps: at TIME, wait DURATION, event FIELDS, canary, tick, restart, expect ROWS, ledger BUCKETS. A time is a time of
- * day (of 2026-06-01) or RFC 3339; the clock never goes back. Each test has a journal and a sink of its own, in memory,
- * and one partition. Events go into the journal as they stand: what the source does before (duplicates, ingest.filter)
- * is no part of it. What was read is committed as the clock passes task.commit_every, and at expect and ledger;
- * `restart` loses the rest from memory, as a crash does. An event has, unless it says otherwise: timestamp = the clock,
- * meta.dt = the clock, a new meta.id and id, type edit, wiki enwiki, server_name en.wikipedia.org, namespace 0, title
- * "Page", user "Someone", bot false. "null" as a value: JSON null; "absent" (not quoted): the field is left out. Rows
- * have besides their columns: window, window_end, state (open, final, torn), revision, key. `arrives: TIME` beside the
- * fields sets its arrival; it is no field.
+ * day (of 2026-06-01) or RFC 3339; the clock never goes back, nor comes to the year 9999. Each test has a journal and a
+ * sink of its own, in memory, and one partition. Events go into the journal as they stand: what the source does before
+ * (duplicates, ingest.filter) is no part of it. What was read is committed as the clock passes task.commit_every, and
+ * at expect and ledger; `restart` loses the rest from memory, as a crash does. An event has, unless it says otherwise:
+ * timestamp = the clock, meta.dt = the clock, a new meta.id and id, type edit, wiki enwiki, server_name
+ * en.wikipedia.org, namespace 0, title "Page", user "Someone", bot false. "null" as a value: JSON null; "absent" (not
+ * quoted): the field is left out. Rows have besides their columns: window, window_end, state (open, final, torn),
+ * revision, key. `arrives: TIME` beside the fields sets its arrival; it is no field.
  */
 #ifndef WIKITALLY_APP_CONFIG_TEST_H
 #define WIKITALLY_APP_CONFIG_TEST_H

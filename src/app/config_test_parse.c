@@ -163,6 +163,21 @@ static bool add_field(struct loader *l, struct fields *fields, const char *prefi
     return good;
 }
 
+/* An event without `meta`, or with another one, cannot be had: what was given goes over the fields that it has. */
+static bool add_meta(struct loader *l, struct fields *fields, const struct node *map)
+{
+    if (map->kind != NODE_MAP) {
+        loader_refuse(l, map, "\"meta\" wants a mapping of fields, not %s", node_kind_name(map));
+        return false;
+    }
+    for (const struct node *key = map->first; key; key = key->next->next) {
+        if (!add_field(l, fields, "meta.", key)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool bind_fields(struct loader *l, const struct node *map, struct test_step *step)
 {
     if (map->kind != NODE_MAP) {
@@ -174,10 +189,8 @@ static bool bind_fields(struct loader *l, const struct node *map, struct test_st
     for (const struct node *key = map->first; key && good; key = key->next->next) {
         if (str_eqz(key->text, "arrives")) {
             good = bind_time(l, key->next, &step->time_us);
-        } else if (str_eqz(key->text, "meta") && key->next->kind == NODE_MAP) {
-            for (const struct node *inner = key->next->first; inner && good; inner = inner->next->next) {
-                good = add_field(l, &fields, "meta.", inner);
-            }
+        } else if (str_eqz(key->text, "meta")) {
+            good = add_meta(l, &fields, key->next);
         } else {
             good = add_field(l, &fields, "", key);
         }
@@ -347,6 +360,10 @@ static bool clock_moves(struct loader *l, const struct node *n, const struct tes
 {
     if (step->kind == STEP_AT && step->time_us < *clock_us) {
         loader_refuse(l, n, "the clock cannot go back; give an event its own \"timestamp\" instead");
+        return false;
+    }
+    if (step->kind == STEP_WAIT && step->time_us >= TIME_END - *clock_us) {
+        loader_refuse(l, n, "the clock would come to the year 9999; wait for less");
         return false;
     }
     *clock_us = step->kind == STEP_AT ? step->time_us : step->kind == STEP_WAIT ? *clock_us + step->time_us : *clock_us;

@@ -66,7 +66,7 @@ static const char *write_file(const char *name, const char *text)
 }
 
 /* One file and --set; no other file, no environment. */
-static enum err_class load_text(const char *text, struct config *c, struct err *err)
+static inline enum err_class load_text(const char *text, struct config *c, struct err *err)
 {
     static const char *const nothing[] = {NULL};
     struct config_sources sources = {.file = write_file("test.yaml", text), .environment = nothing};

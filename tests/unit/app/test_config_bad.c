@@ -298,6 +298,58 @@ static void bad_tests(void **state)
     CHECK_ALL(list);
 }
 
+/* "zzz..." is near no known word; a message shows 80 bytes of it. */
+#define Z80 "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"
+#define AT_NOON TEST_HEAD "      - at: 12:00\n"
+
+static void bad_steps_of_tests(void **state)
+{
+    (void)state;
+    static const struct bad list[] = {
+        {"tests:\n  - name: n\n    aggregation: [bots]\n    steps: [at: 12:00]\n", "3:18",
+         "a single value is wanted here, not a list"},
+        {"tests:\n  - name: n\n    " Z80 "z: 1\n", "3:5", "unknown key \"" Z80 "\" in a test"},
+        {"tests:\n  - name: n\n    aggregation: bots\n    steps: 5\n", "4:12", "\"steps\" wants a list of 1 to"},
+        {TEST_HEAD "      - at: [12:00]\n", "5:13", "a single value is wanted here, not a list"},
+        {TEST_HEAD "      - at: 1:00\n", "5:13", "\"1:00\" is no time"},
+        {TEST_HEAD "      - at: 12:00:05.000000000000000000000000000000000\n", "5:13", "is no time"},
+        {TEST_HEAD "      - at: 1960-01-01T00:00:00Z\n", "5:13", "\"1960-01-01T00:00:00Z\" is no time"},
+        {TEST_HEAD "      - at: 9999-01-01T00:00:00Z\n", "5:13", "\"9999-01-01T00:00:00Z\" is no time"},
+        {TEST_HEAD "      - at: " Z80 "z\n", "5:13", "\"" Z80 "\" is no time"},
+        {AT_NOON "      - wait: [1s]\n", "6:15", "a single value is wanted here, not a list"},
+        {AT_NOON "      - wait: " Z80 "z\n", "6:15", "\"" Z80 "\" is no duration"},
+        {AT_NOON "      - wait: 99999999d\n", "6:9", "the clock would come to the year 9999"},
+        {AT_NOON "      - wait: 1000000d\n      - wait: 9999999d\n", "7:9", "the clock would come to the year 9999"},
+        {AT_NOON "      - wait: 99999999d\n      - wait: 99999999d\n", "6:9", "the clock would come to the year 9999"},
+        {AT_NOON "      - [tick]\n", "6:9", "a step is one word with what belongs to it"},
+        {AT_NOON "      - {}\n", "6:9", "a step is one word with what belongs to it"},
+        {AT_NOON "      - " Z80 "z\n", "6:9", "there is no step \"" Z80 "\""},
+        {AT_NOON "      - restart: now\n", "6:9", "the step \"restart\" stands alone"},
+    };
+    CHECK_ALL(list);
+}
+
+static void bad_fields_and_rows_of_tests(void **state)
+{
+    (void)state;
+    static const struct bad list[] = {
+        {AT_NOON "      - event: {length: {new: 5, old: \"${NOBODY}\"}}\n", "6:40",
+         "the environment has no \"NOBODY\""},
+        {AT_NOON "      - event: {log_params: [a, \"${NOBODY}\"]}\n", "6:34", "the environment has no \"NOBODY\""},
+        {AT_NOON "      - event: {meta: {dt: \"${NOBODY}\", uri: x}, user: x}\n", "6:29",
+         "the environment has no \"NOBODY\""},
+        {AT_NOON "      - event: {arrives: never, user: x}\n", "6:26", "\"never\" is no time"},
+        {AT_NOON "      - event: {meta: absent}\n", "6:23", "\"meta\" wants a mapping of fields, not a value"},
+        {AT_NOON "      - event: {meta: [a]}\n", "6:23", "\"meta\" wants a mapping of fields, not a list"},
+        {AT_NOON "      - expect: [{bot: [true]}]\n", "6:24", "a single value is wanted here, not a list"},
+        {AT_NOON "      - ledger: 5\n", "6:17", "a mapping of columns and values is wanted here, not a value"},
+        {AT_NOON "      - ledger: {counted: [1]}\n", "6:27", "a single value is wanted here, not a list"},
+        {AT_NOON "      - ledger: {" Z80 "z: 1}\n", "6:18", "the ledger has no bucket \"" Z80 "\""},
+        {AT_NOON "      - ledger: {\"\": 1}\n", "6:18", "the ledger has no bucket \"\""},
+    };
+    CHECK_ALL(list);
+}
+
 static void files_that_cannot_be_read(void **state)
 {
     (void)state;
@@ -361,6 +413,8 @@ int main(void)
         cmocka_unit_test(out_of_range),
         cmocka_unit_test(contradictions),
         cmocka_unit_test(bad_tests),
+        cmocka_unit_test(bad_steps_of_tests),
+        cmocka_unit_test(bad_fields_and_rows_of_tests),
         cmocka_unit_test(files_that_cannot_be_read),
         cmocka_unit_test(damaged_files),
         cmocka_unit_test(enough_were_checked),
