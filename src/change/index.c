@@ -12,7 +12,9 @@
 static bool has_avx2(void)
 {
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("popcnt");
+    const bool avx2 = __builtin_cpu_supports("avx2"), bmi = __builtin_cpu_supports("bmi"),
+               popcnt = __builtin_cpu_supports("popcnt");
+    return avx2 & bmi & popcnt;
 }
 #endif
 
@@ -27,6 +29,14 @@ const struct index_kernel index_kernels[] = {
     {NULL, NULL, NULL},
 };
 
+const struct index_kernel *index_kernel_first(const struct index_kernel *list)
+{
+    while (list->has && !list->has()) {
+        list++;
+    }
+    return list;
+}
+
 static _Atomic(const struct index_kernel *) chosen;
 
 /* Two threads may both find out; they find the same. */
@@ -34,10 +44,7 @@ const struct index_kernel *index_kernel(void)
 {
     const struct index_kernel *kernel = atomic_load_explicit(&chosen, memory_order_relaxed);
     if (__builtin_expect(!kernel, 0)) {
-        kernel = index_kernels;
-        while (kernel->has && !kernel->has()) {
-            kernel++;
-        }
+        kernel = index_kernel_first(index_kernels);
         atomic_store_explicit(&chosen, kernel, memory_order_relaxed);
     }
     return kernel;

@@ -42,6 +42,8 @@ struct index_kernel {
 /* The kernels of this build, fastest first, the plain one last; a name of NULL ends them. */
 extern const struct index_kernel index_kernels[];
 
+/* The first of a list that this processor has; one of the list must be one that all have. */
+const struct index_kernel *index_kernel_first(const struct index_kernel *list);
 /* The kernel in use. */
 const struct index_kernel *index_kernel(void);
 /* For tests and benchmarks: from now on, in all threads. NULL: the fastest again. */

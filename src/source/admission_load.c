@@ -187,10 +187,12 @@ static enum err_class partition_load(struct loader *l, struct source_output *out
             high = t->high > high ? t->high : high;
         }
     }
+    /* Bounded, whatever the note says: by what is there, and by what can be known. */
     int64_t most = (int64_t)l->a->options.max_identities;
-    low = high - low >= most ? high - most + 1 : low; /* bounded, whatever the note says */
-    return high < low ? ERR_NONE
-                      : output->tail(output, l->partition, low > head ? low : head, high + 1, row_keep, l, l->err);
+    low = low > head ? low : head;
+    high = high < end ? high : end - 1;
+    low = high - low >= most ? high - most + 1 : low;
+    return high < low ? ERR_NONE : output->tail(output, l->partition, low, high + 1, row_keep, l, l->err);
 }
 
 static enum err_class tail_load(struct loader *l, struct source_output *output)

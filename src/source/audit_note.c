@@ -114,7 +114,7 @@ static void intervals_read(struct json *j, struct numbering *n)
     for (size_t i = 0; json_more(j, ']'); i++) {
         struct interval item;
         interval_read(j, &item);
-        if (n && !j->bad && n->received.count + 1 < INTERVALS_MAX) {
+        if (n && !j->bad && n->received.count < INTERVALS_MAX) {
             if (n->received.count == n->received.cap) {
                 n->received.cap = n->received.cap ? n->received.cap * 2 : 4;
                 n->received.items = xrealloc(n->received.items, n->received.cap * sizeof item);
@@ -157,7 +157,7 @@ static void received_read(struct json *j, size_t (*topic_at)(void *ctx, const ch
         json_open(j, '[');
         json_text(j, topic, sizeof topic);
         if (json_more(j, ']')) {
-            size_t at = j->bad ? SIZE_MAX : topic_at(ctx, topic);
+            size_t at = topic_at(ctx, topic);
             intervals_read(j, at == SIZE_MAX ? NULL : numbering_at(ctx, at));
             j->bad = j->bad || json_more(j, ']');
         }

@@ -156,7 +156,7 @@ static bool is_blank(struct str line)
 
 /* ---------------------------------------------------------------- journal-dump lines */
 
-/* Passes over a literal with blanks before it. */
+/* Passes over a literal with blanks before it; the blanks also if it is not there. */
 static bool skip(struct str *s, const char *literal)
 {
     while (s->len && *s->ptr == ' ') {
@@ -173,8 +173,7 @@ static bool skip(struct str *s, const char *literal)
 static bool number(struct str *s, int64_t *ret_value)
 {
     size_t len = 0;
-    while (skip(s, " ")) {
-    }
+    skip(s, "");
     while (len < s->len && len < 20 && (s->ptr[len] == '-' || (s->ptr[len] >= '0' && s->ptr[len] <= '9'))) {
         len++;
     }

@@ -381,12 +381,40 @@ static void the_fastest_is_chosen(void **state)
     assert_ptr_equal(index_kernel(), kernel);
 }
 
+static bool is_nowhere(void)
+{
+    return false;
+}
+
+static bool is_everywhere(void)
+{
+    return true;
+}
+
+/* Whatever this processor has: what is not there is passed over, and the plain one, which asks nothing, is the last. */
+static void what_is_not_there_is_not_chosen(void **state)
+{
+    (void)state;
+    static const struct index_kernel list[] = {{"lost", find_nothing, is_nowhere},
+                                               {"missing", find_nothing, is_nowhere},
+                                               {"here", find_nothing, is_everywhere},
+                                               {"plain", find_nothing, NULL},
+                                               {NULL, NULL, NULL}},
+                                     none[] = {{"lost", find_nothing, is_nowhere},
+                                               {"plain", find_nothing, NULL},
+                                               {NULL, NULL, NULL}};
+    assert_string_equal(index_kernel_first(list)->name, "here");
+    assert_string_equal(index_kernel_first(list + 2)->name, "here");
+    assert_string_equal(index_kernel_first(list + 3)->name, "plain");
+    assert_string_equal(index_kernel_first(none)->name, "plain");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(R2_kernels_agree),          cmocka_unit_test(R2_kernels_know_utf8),
         cmocka_unit_test(R2_kernels_see_every_byte), cmocka_unit_test(guesses_are_compared),
-        cmocka_unit_test(the_fastest_is_chosen),
+        cmocka_unit_test(the_fastest_is_chosen),     cmocka_unit_test(what_is_not_there_is_not_chosen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 
 #include "base/fault.h"
 #include "sink/results.h"
+#include "sink/sqlite.h"
 
 #include "../../contract/fail_vfs.h"
 #include "../../contract/store_dir.h"
@@ -341,6 +342,66 @@ static void C_S3_failed_fsync_or_write_stops_writing(void **state)
     }
 }
 
+/* The disk was full, and the file is not to be used when it is opened again: that is said as often as it is tried, and
+ * what was to be committed can be committed once it is mended. */
+static void C_S3_a_reopening_that_fails_is_tried_again(void **state)
+{
+    struct place *p = *state;
+    struct err e = {0};
+    struct sink *s = open_ok(p);
+    assert_ok(commit(s, 0, day, &e), e);
+    fail_vfs_plan(FAIL_WRITE, 1, SQLITE_FULL, false);
+    assert_error(commit(s, 1, day, &e), e, ERR_RETRY, EXIT_IOERR);
+    assert_true(fail_vfs.happened);
+    fail_vfs_plan(FAIL_NOTHING, 0, 0, false);
+    assert_sql(p, "PRAGMA user_version = 2", "");
+    for (int i = 0; i < 2; i++) {
+        assert_error(commit(s, 1, day, &e), e, ERR_FATAL, EXIT_TOO_NEW);
+        assert_non_null(strstr(e.text, p->file));
+    }
+    assert_sql(p, "PRAGMA user_version = 1", "");
+    assert_ok(commit(s, 1, day, &e), e);
+    assert_ok(commit(s, 2, day, &e), e);
+    const struct sink_ops *ops = s->ops;
+    ops->close(s);
+    ops->close(NULL);
+    assert_int_equal(assert_whole(p), 3);
+}
+
+/* A window's times come back from their text; what is no such text is no time, however long it is. */
+static void times_as_text_come_back(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t us; /* TIME_NONE: none */
+    } times[] = {
+        {"2020-09-13 12:27:00", INT64_C(1600000020000000)},
+        {"2020-09-13 12:27:00.000001", INT64_C(1600000020000001)},
+        {"1970-01-01 00:00:00", 0},
+        {"9998-12-31 23:59:59.999999", TIME_END - 1},
+        {"", TIME_NONE},  /* before year 0 */
+        {"~", TIME_NONE}, /* beyond 9999 */
+        {"2020-09-13", TIME_NONE},
+        {"2020-09-13 12:27:0", TIME_NONE},
+        {"2020-09-13 12:61:00", TIME_NONE},
+        {"2020-09-13 12:27:00.000000000000000000", TIME_NONE},  /* as long as is looked at */
+        {"2020-09-13 12:27:00.0000000000000000000", TIME_NONE}, /* longer */
+        {"2020-09-13 12:27:00 and so much more that no time is so long", TIME_NONE},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        char text[TIME_TEXT_BYTES];
+        int64_t us = TIME_NONE;
+        if (time_of_text(str_of(times[i].text), &us) != (times[i].us != TIME_NONE) || us != times[i].us) {
+            fail_msg("\"%s\": %lld", times[i].text, (long long)us);
+        }
+        if (us != TIME_NONE) {
+            time_text(text, us);
+            assert_string_equal(text, times[i].text);
+        }
+    }
+}
+
 static void reading_while_writing(void **state)
 {
     struct place *p = *state;
@@ -461,6 +522,8 @@ int main(void)
         PLACE(R11_kill_leaves_all_or_nothing),
         PLACE(R11_kill_at_any_time),
         PLACE(C_S3_failed_fsync_or_write_stops_writing),
+        PLACE(C_S3_a_reopening_that_fails_is_tried_again),
+        cmocka_unit_test(times_as_text_come_back),
         PLACE(reading_while_writing),
         PLACE(a_reader_may_hold_one_moment),
         PLACE(a_sum_is_right_whatever_the_value),

@@ -231,6 +231,136 @@ static void R4_notes_come_back_the_same(void **state)
     }
 }
 
+/* As many intervals as are kept, which is one more than the note holds: the newest stands in the other one. */
+static void R13_all_intervals_come_back(void **state)
+{
+    (void)state;
+    struct fixture f, g;
+    fixture_init(&f);
+    fixture_init(&g);
+    for (int64_t i = 0; i < INTERVALS_MAX + 10; i++) {
+        receive_new(&f, i * 2, i * 2);
+    }
+    find(&f);
+    AUTO(buf) struct buf position = {0};
+    AUTO(buf) struct buf audit = {0};
+    const char *topics[] = {"eqiad"};
+    position_write(&f.position, &position);
+    audit_write(&f.audit, f.numberings, topics, 1, &audit);
+    assert_true(position_read(&g.position, buf_str(&position)));
+    assert_true(audit_read(&g.audit, buf_str(&audit), topic_at, numbering_at, &g));
+    assert_int_equal(f.numberings[0]->received.count, INTERVALS_MAX);
+    assert_int_equal(g.numberings[0]->received.count, INTERVALS_MAX);
+    assert_memory_equal(f.numberings[0]->received.items, g.numberings[0]->received.items,
+                        INTERVALS_MAX * sizeof(struct interval));
+    const int64_t last = g.audit.holes[HOLES_MAX - 1].from;
+    find(&g);
+    assert_int_equal(g.audit.hole_count, HOLES_MAX);
+    assert_int_equal(g.audit.holes[HOLES_MAX - 1].from, last); /* no hole that was not there before */
+    fixture_fini(&f);
+    fixture_fini(&g);
+}
+
+#define HOLE "[\"eqiad\",2,5,6,7,8,\"before\",\"after\",9,3,\"unfilled\"]"
+#define INTERVAL "[1,2,3,4,\"a\",\"b\"]"
+#define NOTE(holes, received) "{\"version\":1,\"holes\":[" holes "],\"received\":[" received "]}"
+
+static void R4_what_an_audit_note_says(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    struct str note = STR(NOTE(HOLE ",[\"codfw\",1,5,6,null,8,\"\",null,9,0,\"of a later version\"]",
+                               "[\"codfw\",[" INTERVAL ",[4,4,5,5,\"c\",\"c\"]]],[\"eqiad\"]"));
+    assert_true(audit_read(&f.audit, note, topic_at, numbering_at, &f));
+    assert_int_equal(f.audit.hole_count, 2);
+    const struct hole *h = f.audit.holes;
+    assert_int_equal(h[0].topic, 0);
+    assert_true(h[0].numbering == 2 && h[0].from == 5 && h[0].to == 6 && h[0].tries == 3 && h[0].seen_us == 9);
+    assert_true(h[0].before_dt_us == 7 && h[0].after_dt_us == 8 && h[0].state == HOLE_UNFILLED);
+    assert_string_equal(h[0].before.text, "before");
+    assert_string_equal(h[0].after.text, "after");
+    assert_int_equal(h[1].topic, 1); /* one that the position did not name */
+    assert_true(h[1].before_dt_us == TIME_NONE && !h[1].after.text[0] && h[1].state == HOLE_OPEN);
+    const struct intervals *s = &f.position.topics[1].numbering.received; /* no newest one in the position */
+    assert_int_equal(s->count, 2);
+    assert_true(s->items[0].from == 1 && s->items[0].to == 2 && s->items[0].to_dt_us == 4);
+    assert_true(s->items[1].from == 4 && s->items[1].from_dt_us == 5);
+    assert_string_equal(s->items[1].to_name.text, "c");
+    assert_int_equal(f.position.topics[0].numbering.received.count, 0);
+    fixture_fini(&f);
+}
+
+static void R4_a_broken_audit_note_is_refused(void **state)
+{
+    (void)state;
+    static const char *const notes[] = {
+        NOTE("[7,2,5,6,7,8,\"a\",\"b\",9,3,\"open\"]", ""),
+        NOTE("[\"eqiad\",2,5,6,7,8,\"a\",\"b\",9,3,\"open\",1]", ""),
+        NOTE("[\"eqiad\",2,five,6,7,8,\"a\",\"b\",9,3,\"open\"]", ""),
+        NOTE("[\"eqiad\",2,5,6,7,8,9,\"b\",9,3,\"open\"]", ""),
+        NOTE("", "[7,[" INTERVAL "]]"),
+        NOTE("", "[\"eqiad\",[[1,2,3,4,\"a\",\"b\",5]]]"),
+        NOTE("", "[\"eqiad\",[[1,2,3,4,5,\"b\"]]]"),
+        NOTE("", "[\"eqiad\",[[1,x,3,4,\"a\",\"b\"]]]"),
+        NOTE("", "[\"eqiad\",7]"),
+        NOTE("", "[\"eqiad\",[],[" INTERVAL "]]"),
+        "[]",
+        "",
+    };
+    for (size_t i = 0; i < sizeof notes / sizeof *notes; i++) {
+        struct fixture f;
+        fixture_init(&f);
+        if (audit_read(&f.audit, str_of(notes[i]), topic_at, numbering_at, &f)) {
+            fail_msg("%s: understood", notes[i]);
+        }
+        assert_int_equal(f.audit.hole_count, 0); /* nothing of what is broken is believed */
+        assert_int_equal(f.numberings[0]->received.count, 0);
+        fixture_fini(&f);
+    }
+    static const char whole[] = NOTE(HOLE, "[\"eqiad\",[" INTERVAL "]]");
+    for (size_t cut = 0; cut < sizeof whole; cut++) { /* every beginning of it, in memory of just that size */
+        struct fixture f;
+        fixture_init(&f);
+        AUTO_FREE char *part = xmalloc(cut + 1);
+        char *at = part + 1; /* not NULL if there is nothing */
+        memcpy(at, whole, cut);
+        assert_int_equal(audit_read(&f.audit, str_n(at, cut), topic_at, numbering_at, &f), cut + 1 == sizeof whole);
+        fixture_fini(&f);
+    }
+}
+
+/* A note that holds more than we keep is understood, and what is too much dropped. */
+static void R13_a_note_fills_no_more_than_there_is(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    AUTO(buf) struct buf note = {0};
+    buf_addz(&note, "{\"holes\":[");
+    for (int i = 0; i < HOLES_MAX + 5; i++) {
+        buf_addf(&note, "[\"eqiad\",1,%d,%d,1,1,\"a\",\"b\",1,0,\"open\"],", i, i);
+    }
+    buf_addz(&note, "],\"received\":[");
+    for (int topic = 0; topic < POSITION_TOPICS; topic++) {
+        buf_addf(&note, "[\"topic-%d\",[" INTERVAL "]],", topic);
+    }
+    buf_addz(&note, "[\"eqiad\",[");
+    for (int i = 0; i < INTERVALS_MAX + 5; i++) {
+        buf_addf(&note, "[%d,%d,1,1,\"a\",\"b\"],", 2 * i, 2 * i);
+    }
+    buf_addz(&note, "]]],\"holes\":[[\"topic-15\",1,5,5,1,1,\"a\",\"b\",1,0,\"open\"]]}");
+    assert_true(audit_read(&f.audit, buf_str(&note), topic_at, numbering_at, &f));
+    assert_int_equal(f.audit.hole_count, HOLES_MAX);
+    assert_int_equal(f.audit.holes[HOLES_MAX - 1].from, HOLES_MAX - 1);
+    assert_int_equal(f.numberings[0]->received.count, INTERVALS_MAX);
+    assert_int_equal(f.position.topic_count, POSITION_TOPICS);
+    for (size_t i = 1; i < POSITION_TOPICS; i++) {
+        assert_int_equal(f.position.topics[i].numbering.received.count, 1);
+    }
+    fixture_fini(&f);
+}
+
 /* Intervals and holes against a plain set of numbers. */
 static void R4_random_against_a_set(void **state)
 {
@@ -286,6 +416,10 @@ int main(void)
         cmocka_unit_test(R4_hole_right_after_the_last_record_is_found),
         cmocka_unit_test(R13_newest_thousand_holes_are_kept),
         cmocka_unit_test(R4_notes_come_back_the_same),
+        cmocka_unit_test(R13_all_intervals_come_back),
+        cmocka_unit_test(R4_what_an_audit_note_says),
+        cmocka_unit_test(R4_a_broken_audit_note_is_refused),
+        cmocka_unit_test(R13_a_note_fills_no_more_than_there_is),
         cmocka_unit_test(R4_random_against_a_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
