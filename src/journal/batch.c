@@ -107,7 +107,8 @@ enum err_class batch_pack(struct batch_packer *p, const struct record *const *re
                           int64_t base, struct stored_batch *ret, struct err *err)
 {
     struct stored_batch b = {.partition = partition, .base = base, .count = (uint32_t)count};
-    p->raw.max = p->packed.max = (size_t)BATCH_MAX_BYTES * 2;
+    p->raw.max = BATCH_MAX_BYTES; /* what is larger could not be unpacked */
+    p->packed.max = (size_t)BATCH_MAX_BYTES * 2;
     buf_clear(&p->raw);
     buf_clear(&p->packed);
     unsigned char *header = (unsigned char *)buf_reserve(&p->raw, count * RECORD_HEADER);

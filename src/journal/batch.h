@@ -37,7 +37,7 @@ void batch_packer_fini(struct batch_packer *p);
 /* How many of the records fit into one batch, at least 1. */
 size_t batch_fit(const struct record *const *records, size_t count);
 /* Packs them; ret->blob borrowed until the next call. Partition and base are given, record offsets are not looked at.
- */
+ * ERR_FATAL/EXIT_OSERR above BATCH_MAX_BYTES uncompressed: that could not be unpacked. */
 enum err_class batch_pack(struct batch_packer *p, const struct record *const *records, size_t count, uint32_t partition,
                           int64_t base, struct stored_batch *ret, struct err *err);
 

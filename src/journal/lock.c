@@ -17,7 +17,7 @@
 static enum err_class directory_make(const char *directory, struct err *err)
 {
     AUTO_FREE char *path = str_dup(str_of(directory));
-    for (char *p = path + 1;; p++) {
+    for (char *p = path + (*path != '\0');; p++) {
         char c = *p;
         if (c != '/' && c != '\0') {
             continue;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * fail_vfs.h - SQLite's file system with one fault in it: the k-th sync, or the k-th write, of any file fails, once or
- * from then on, as a disk does it. Registered as the default of this process by the first fail_vfs_plan.
+ * fail_vfs.h - SQLite's file system with one fault in it: the k-th call of a kind (a sync, a write, a read, how large
+ * is it), of any file, fails, once or from then on, as a disk does it. Registered as the default of this process by the
+ * first fail_vfs_plan.
  */
 #ifndef WIKITALLY_TESTS_FAIL_VFS_H
 #define WIKITALLY_TESTS_FAIL_VFS_H
@@ -11,13 +12,13 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum fail_call { FAIL_NOTHING, FAIL_SYNC, FAIL_WRITE };
+enum fail_call { FAIL_NOTHING, FAIL_SYNC, FAIL_WRITE, FAIL_READ, FAIL_SIZE };
 
 static struct {
     sqlite3_vfs vfs, *real;
     sqlite3_io_methods methods;
     enum fail_call call;
-    int at, seen, code; /* code: SQLITE_IOERR_FSYNC, SQLITE_IOERR_WRITE, SQLITE_FULL */
+    int at, seen, code; /* code: SQLITE_IOERR_FSYNC, SQLITE_IOERR_WRITE, SQLITE_FULL, ... */
     bool stays, happened;
 } fail_vfs;
 
@@ -48,7 +49,7 @@ static int fail_close(sqlite3_file *f)
 }
 static int fail_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
 {
-    return fail_real(f)->pMethods->xRead(fail_real(f), p, n, at);
+    return fail_now(FAIL_READ) ? fail_vfs.code : fail_real(f)->pMethods->xRead(fail_real(f), p, n, at);
 }
 static int fail_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 {
@@ -68,7 +69,7 @@ static int fail_sync(sqlite3_file *f, int flags)
 }
 static int fail_size(sqlite3_file *f, sqlite3_int64 *size)
 {
-    return fail_real(f)->pMethods->xFileSize(fail_real(f), size);
+    return fail_now(FAIL_SIZE) ? fail_vfs.code : fail_real(f)->pMethods->xFileSize(fail_real(f), size);
 }
 static int fail_lock(sqlite3_file *f, int level)
 {

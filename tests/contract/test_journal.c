@@ -377,6 +377,21 @@ static void R13_retention_by_size_takes_the_oldest(void **state)
     journal_reader_close(r);
 }
 
+static void R13_without_a_newest_arrival_nothing_is_old(void **state)
+{
+    struct store *s = *state;
+    struct err e = {0};
+    struct journal_retention r = {.max_age_us = 1, .newest_arrival_us = TIME_NONE, .hard = true};
+    int64_t removed = -1;
+    append(s, 0, "a", 2, day);
+    assert_ok(journal_retain(s->journal, &r, &removed, &e), e);
+    assert_int_equal(removed, 0);
+    assert_bounds(s, 0, 0, 2);
+    r.newest_arrival_us = day + MINUTE;
+    assert_ok(journal_retain(s->journal, &r, &removed, &e), e);
+    assert_int_equal(removed, 2);
+}
+
 static void count_problem(const char *text, void *ctx)
 {
     assert_true(text[0] != '\0');
@@ -407,6 +422,8 @@ static void R10_skip_leaves_a_hole(void **state)
     journal_reader_close(r);
     assert_ok(journal_skip(s->journal, 0, 0, &e), e); /* at the front: the head moves */
     assert_bounds(s, 0, 5, 7);
+    assert_error(journal_skip(s->journal, 0, 0, &e), e, ERR_REJECT, EXIT_NO); /* before all that is left */
+    assert_error(journal_skip(s->journal, 0, -1, &e), e, ERR_REJECT, EXIT_NO);
     assert_ok(journal_skip(s->journal, 0, 6, &e), e); /* the last: the end stays */
     assert_bounds(s, 0, 7, 7);
     store_reopen(s);
@@ -683,6 +700,7 @@ int main(void)
         EACH(R12_source_ledger_folds),
         EACH(R13_retention_keeps_what_tasks_need),
         EACH(R13_retention_by_size_takes_the_oldest),
+        EACH(R13_without_a_newest_arrival_nothing_is_old),
         EACH(R10_skip_leaves_a_hole),
         EACH(seek_by_arrival),
         EACH(R15_identity),
