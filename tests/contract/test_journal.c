@@ -645,6 +645,23 @@ static void wait_and_follow_from_another_thread(void **state)
     assert_int_equal(journal_wait(s->journal, 99, US_PER_SECOND), 100);
 }
 
+static void *wake(void *arg)
+{
+    journal_wake(arg);
+    return NULL;
+}
+
+static void a_wait_ends_when_somebody_wakes_it(void **state)
+{
+    struct store *s = *state;
+    pthread_t thread;
+    uint64_t seen = journal_wait(s->journal, 0, 0);
+    assert_int_equal(pthread_create(&thread, NULL, wake, s->journal), 0);
+    assert_true(journal_wait(s->journal, seen, 60 * US_PER_SECOND) > seen);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_bounds(s, 0, 0, 0); /* and nothing was appended */
+}
+
 /* A journal that is to be made, in a directory of its own where it needs one. */
 static void assert_not_made(struct store *s, struct journal_options options, int code, const char *text)
 {
@@ -707,6 +724,7 @@ int main(void)
         EACH(R13_full_is_refused_and_nothing_lost),
         EACH(pages_in_any_order),
         EACH(wait_and_follow_from_another_thread),
+        EACH(a_wait_ends_when_somebody_wakes_it),
         EACH(refused_with_its_bounds),
     };
     return cmocka_run_group_tests_name("journal contract", tests, NULL, NULL);

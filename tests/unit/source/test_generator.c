@@ -240,6 +240,47 @@ static void a_kill_at_any_commit_changes_nothing(void **state)
     memory_output_free(m);
 }
 
+struct sizes { /* of batches, in bytes of their records */
+    size_t bytes[16], count, seen;
+};
+
+static void size_add(struct memory_output *m)
+{
+    struct sizes *sizes = m->ctx;
+    assert_in_range(sizes->count, 0, 15);
+    for (; sizes->seen < m->count; sizes->seen++) {
+        sizes->bytes[sizes->count] += m->records[sizes->seen].value.len;
+    }
+    sizes->count++;
+}
+
+/* Whoever reads them begins sooner; the later ones cost fewer waits for the disk. */
+static void batches_grow_up_to_their_size(void **state)
+{
+    enum { KIB = 1 << 10 };
+    static const size_t wanted[] = {256 * KIB, 512 * KIB, 1024 * KIB, 1024 * KIB};
+    struct source_options options = memory_options(&clock_real);
+    struct generator_options g = {.seed = 5, .start_us = TIME_NONE};
+    struct memory_output *m = memory_output_new();
+    struct sizes sizes = {0};
+    struct source *s;
+    struct err err = {0};
+    bool ended = false;
+    (void)state;
+    options.commit_bytes = 1024 * KIB;
+    options.commit_every_us = US_PER_DAY;
+    m->committed = size_add;
+    m->ctx = &sizes;
+    assert_int_equal(source_open_generator(&options, &g, 0, 4000, &s, &err), ERR_NONE);
+    assert_int_equal(s->ops->run(s, &m->output, &ended, &err), ERR_NONE);
+    s->ops->free(s);
+    assert_true(sizes.count > 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_in_range(sizes.bytes[i], wanted[i], wanted[i] + 64 * KIB);
+    }
+    memory_output_free(m);
+}
+
 static void the_pace_is_kept(void **state)
 {
     struct clock_manual clock;
@@ -284,6 +325,7 @@ int main(void)
         cmocka_unit_test(canaries_and_the_switch),
         cmocka_unit_test(rare_things_happen),
         cmocka_unit_test(a_kill_at_any_commit_changes_nothing),
+        cmocka_unit_test(batches_grow_up_to_their_size),
         cmocka_unit_test(the_pace_is_kept),
     };
     return cmocka_run_group_tests_name("generator", tests, set_up, tear_down);
