@@ -24,7 +24,8 @@
 enum {
     BUSY_MS = 5000,
     CHECKPOINT_PAGES = 4096,
-    CHECKPOINT_HARD_FACTOR = 16, /* a log this many times larger is reset, which waits for readers */
+    CHECKPOINT_HARD_FACTOR = 16, /* a log this many times larger is reset, which waits for readers, */
+    CHECKPOINT_WAIT_MS = 100,    /* not long: the next commit tries again, and the writer has other things to do */
     HEADER_BYTES = 100,
     VERSION_AT = 60,
     APPLICATION_AT = 68,
@@ -187,7 +188,9 @@ static enum err_class checkpoint(struct db *db, struct err *err)
         return db_error(db, SQLITE_IOERR_FSYNC, err);
     }
     int mode = hard ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
+    sqlite3_busy_timeout(db->handle, CHECKPOINT_WAIT_MS);
     int rc = sqlite3_wal_checkpoint_v2(db->handle, "main", mode, NULL, NULL);
+    sqlite3_busy_timeout(db->handle, BUSY_MS);
     if (rc == SQLITE_BUSY) { /* a reader needs the old pages; the next commit tries again */
         return ERR_NONE;
     }
