@@ -395,8 +395,7 @@ enum err_class transport_open_eventstreams(const struct eventstreams_options *op
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     bool loopback;
     pthread_once(&once, init_curl);
-    enum err_class cls = eventstreams_check(options, err);
-    cls = cls ? cls : es_check_url(options->url, &loopback, err);
+    enum err_class cls = es_check(options, &loopback, err);
     if (cls) {
         return cls;
     }

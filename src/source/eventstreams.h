@@ -54,7 +54,7 @@ bool es_is_stream(CURL *easy);
 enum err_class es_refusal(struct es_connection *c, struct err *err);
 /* The transfer ended before it was a stream. */
 enum err_class es_failure(struct es_connection *c, struct err *err);
-/* http or https, and plain http only to this machine. */
-enum err_class es_check_url(const char *url, bool *ret_loopback, struct err *err);
+/* eventstreams_check, and whether the URL is one of this machine. */
+enum err_class es_check(const struct eventstreams_options *options, bool *ret_loopback, struct err *err);
 
 #endif

@@ -37,7 +37,8 @@ static bool url_ok(CURLUcode rc)
     return rc == CURLUE_OK;
 }
 
-enum err_class es_check_url(const char *url, bool *ret_loopback, struct err *err)
+/* http or https, and plain http only to this machine. */
+static enum err_class check_url(const char *url, bool *ret_loopback, struct err *err)
 {
     CURLU *u = new_url();
     char *scheme = NULL, *host = NULL, *user = NULL;
@@ -88,10 +89,9 @@ static enum err_class check_proxy(const char *proxy, struct err *err)
                          "socks5h");
 }
 
-enum err_class eventstreams_check(const struct eventstreams_options *options, struct err *err)
+enum err_class es_check(const struct eventstreams_options *options, bool *ret_loopback, struct err *err)
 {
-    bool loopback;
-    enum err_class cls = es_check_url(options->url, &loopback, err);
+    enum err_class cls = check_url(options->url, ret_loopback, err);
     if (!cls && options->contact && strpbrk(options->contact, "\r\n")) {
         cls = err_set(err, ERR_REJECT, EXIT_CONFIG, "source.contact: must be one line");
     }
@@ -102,6 +102,12 @@ enum err_class eventstreams_check(const struct eventstreams_options *options, st
         cls = err_errno(err, ERR_REJECT, EXIT_CONFIG, errno, "source.ca_file: cannot read \"%s\"", options->ca_file);
     }
     return cls;
+}
+
+enum err_class eventstreams_check(const struct eventstreams_options *options, struct err *err)
+{
+    bool loopback;
+    return es_check(options, &loopback, err);
 }
 
 /* ---------------------------------------------------------------- request */
