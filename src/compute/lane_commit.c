@@ -98,24 +98,13 @@ static void keys_show(struct lane_rows *rows, struct str key)
     }
 }
 
-/* They come in the order of their keys and lie in memory in that of their arrival. */
-static void row_prefetch(const struct sorted *s)
-{
-    __builtin_prefetch(s->key.ptr);
-    __builtin_prefetch(keytable_row(&s->window->table, s->row));
-}
-
 static void row_show(const struct lane_commit *commit, size_t i, struct result_row *ret)
 {
-    enum { AHEAD = 4 };
     struct lane_rows *rows = commit->made_from;
     struct lane *l = rows->lane;
     const struct sorted *s = &rows->sorted[i];
     const struct window *w = s->window;
     const struct row *row = keytable_row(&w->table, s->row);
-    if (i + AHEAD < commit->row_count) {
-        row_prefetch(s + AHEAD);
-    }
     arena_reset(&l->row_texts);
     for (size_t m = 0; m < l->a->schema.measure_count; m++) {
         measure_show(&l->a->measures[m], &row->states[m], row->has >> m & 1, &l->row_texts, &rows->measures[m],
