@@ -56,7 +56,8 @@ static inline struct journal *open_ok(struct place *p)
 }
 
 /* To partition 0. */
-static inline enum err_class append(struct journal *j, const struct record *records, size_t count, struct err *e)
+static inline enum err_class append_records(struct journal *j, const struct record *records, size_t count,
+                                            struct err *e)
 {
     struct batch b = {.records = records, .record_count = count};
     return journal_append(j, &b, NULL, e);
@@ -72,6 +73,18 @@ static inline void sql(const struct place *p, const char *text)
         fail_msg("%s: %s", text, message);
     }
     sqlite3_close(db);
+}
+
+struct problems { /* that journal_verify tells */
+    int64_t count;
+    char last[512];
+};
+
+static inline void note_problem(const char *text, void *ctx)
+{
+    struct problems *p = ctx;
+    p->count++;
+    snprintf(p->last, sizeof p->last, "%s", text);
 }
 
 static inline void assert_says(const struct err *e, const char *text)

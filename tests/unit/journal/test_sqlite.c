@@ -12,54 +12,13 @@
 
 #include "base/fault.h"
 #include "base/hash.h"
-#include "journal/journal.h"
-
-#include "../../contract/fail_vfs.h"
-#include "../../contract/store_dir.h"
+#include "place.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
-
-static const int64_t day = (int64_t)1600000020 * 1000000;
-
-struct place {
-    struct store_dir dir;
-    struct journal_options options;
-    char file[160];
-};
-
-static int set_up(void **state)
-{
-    struct place *p = xcalloc(1, sizeof *p);
-    store_dir_init(&p->dir);
-    p->options = (struct journal_options){
-        .directory = p->dir.path, .source = "test:1", .partitions = 2, .clock = &p->dir.clock.base};
-    snprintf(p->file, sizeof p->file, "%s/journal.db", p->dir.path);
-    *state = p;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct place *p = *state;
-    if (fail_vfs.real != NULL) {
-        fail_vfs_plan(FAIL_NOTHING, 0, 0, false);
-    }
-    store_dir_fini(&p->dir);
-    free(p);
-    return 0;
-}
-
-static struct journal *open_ok(struct place *p)
-{
-    struct err e = {0};
-    struct journal *j = NULL;
-    assert_ok(journal_open_sqlite(&p->options, &j, &e), e);
-    return j;
-}
 
 static void assert_refused(struct place *p, enum err_class cls, int code, const char *text)
 {
@@ -68,9 +27,7 @@ static void assert_refused(struct place *p, enum err_class cls, int code, const 
     enum err_class c = journal_open_sqlite(&p->options, &j, &e);
     assert_error(c, e, cls, code);
     assert_null(j);
-    if (strstr(e.text, text) == NULL) {
-        fail_msg("\"%s\" is not in \"%s\"", text, e.text);
-    }
+    assert_says(&e, text);
 }
 
 static enum err_class append(struct journal *j, int n, int64_t arrival_us, struct err *e)
@@ -91,18 +48,6 @@ static void append_some(struct place *p, int count)
         assert_ok(append(j, i, day + i * US_PER_SECOND, &e), e);
     }
     journal_close(j);
-}
-
-/* SQL on the file from outside. */
-static void sql(struct place *p, const char *text)
-{
-    sqlite3 *db = NULL;
-    char *message = NULL;
-    assert_int_equal(sqlite3_open(p->file, &db), SQLITE_OK);
-    if (sqlite3_exec(db, text, NULL, NULL, &message) != SQLITE_OK) {
-        fail_msg("%s: %s", text, message);
-    }
-    sqlite3_close(db);
 }
 
 static uint64_t file_hash(const char *path)
@@ -353,18 +298,6 @@ static void C_S3_corrupt_file_is_named_and_not_made_anew(void **state)
     assert_true(file_hash(p->file) == before);
     assert_int_equal(truncate(p->file, 4096 * 3), 0);
     assert_refused(p, ERR_FATAL, EXIT_DATA, "corrupt");
-}
-
-struct problems {
-    int64_t count;
-    char last[512];
-};
-
-static void note_problem(const char *text, void *ctx)
-{
-    struct problems *p = ctx;
-    p->count++;
-    snprintf(p->last, sizeof p->last, "%s", text);
 }
 
 static void read_all(struct journal_reader *r, int64_t *next, enum err_class expected, struct err *e)

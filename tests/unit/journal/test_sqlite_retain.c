@@ -20,7 +20,7 @@ static void append_batches(struct journal *j, int count)
     struct err e = {0};
     const struct record r = {.arrival_us = day, .value = STR("{\"title\":\"Talk:River\"}")};
     for (int i = 0; i < count; i++) {
-        assert_ok(append(j, &r, 1, &e), e);
+        assert_ok(append_records(j, &r, 1, &e), e);
     }
 }
 
@@ -127,7 +127,7 @@ static void C_S3_nothing_leaves_a_journal_that_broke(void **state)
     struct journal *j = open_ok(p);
     append_batches(j, 4);
     fail_vfs_plan(FAIL_SYNC, 1, SQLITE_IOERR_FSYNC, false);
-    assert_error(append(j, &r, 1, &e), e, ERR_FATAL, EXIT_IOERR);
+    assert_error(append_records(j, &r, 1, &e), e, ERR_FATAL, EXIT_IOERR);
     e = (struct err){0};
     assert_error(all_go(j, &removed, &e), e, ERR_FATAL, EXIT_IOERR);
     assert_says(&e, "the journal is not written any more since: ");
@@ -157,7 +157,7 @@ static void C_S3_retention_makes_room_on_a_full_disk(void **state)
     struct journal *j = open_ok(p);
     append_batches(j, 4);
     fail_vfs_plan(FAIL_WRITE, 1, SQLITE_FULL, true);
-    assert_error(append(j, &r, 1, &e), e, ERR_RETRY, EXIT_IOERR);
+    assert_error(append_records(j, &r, 1, &e), e, ERR_RETRY, EXIT_IOERR);
     assert_error(all_go(j, &removed, &e), e, ERR_RETRY, EXIT_IOERR);
     assert_int_equal(removed, 0);
     fail_vfs_plan(FAIL_NOTHING, 0, 0, false);
@@ -197,7 +197,7 @@ static void C_S3_disk_that_fails_while_something_leaves(void **state)
         append_batches(j, MANY);
         failpoints(cases[i].plan);
         if (i == 0) {
-            assert_error(append(j, &r, 1, &e), e, ERR_RETRY, EXIT_IOERR);
+            assert_error(append_records(j, &r, 1, &e), e, ERR_RETRY, EXIT_IOERR);
         }
         assert_error(all_go(j, &removed, &e), e, ERR_FATAL, EXIT_IOERR);
         assert_says(&e, "failpoint \"journal.");

@@ -16,18 +16,6 @@
 
 enum { BATCHES = 4, RECORDS = 3 };
 
-struct problems {
-    int64_t count;
-    char last[512];
-};
-
-static void note_problem(const char *text, void *ctx)
-{
-    struct problems *p = ctx;
-    p->count++;
-    snprintf(p->last, sizeof p->last, "%s", text);
-}
-
 /* Batch n is of minute n, has offsets RECORDS * n on, and one record whose arrival is not known. */
 static void append_all(struct place *p)
 {
@@ -38,7 +26,7 @@ static void append_all(struct place *p)
         const struct record records[RECORDS] = {{.arrival_us = at, .value = STR("{}")},
                                                 {.arrival_us = TIME_NONE, .value = STR("{\"a\":1}")},
                                                 {.arrival_us = at + 2000, .value = STR("{}")}};
-        assert_ok(append(j, records, RECORDS, &e), e);
+        assert_ok(append_records(j, records, RECORDS, &e), e);
     }
     journal_close(j);
 }
