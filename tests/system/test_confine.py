@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import resource
+import shutil
 import signal
 import socket
 import stat
@@ -215,6 +216,8 @@ class User(Confined):
                 os.setgroups([])
                 os.setresgid(NOBODY, NOBODY, NOBODY)
                 os.setresuid(NOBODY, NOBODY, NOBODY)
+        self.folder.chmod(0o755)                    # the project may lie where only root comes, such as /root
+        self.program = shutil.copy(self.program, self.folder)
         with self.begin('--user', 'nobody', before=somebody) as process:
             self.assertEqual(process.wait(30), 77)
             self.assertIn('only root can become another user', process.log.read_text())
