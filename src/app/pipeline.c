@@ -35,7 +35,6 @@ struct pipeline {
     atomic_bool stopping;
     atomic_bool source_over;
     struct err source_err; /* written before source_over */
-    bool source_ended;
 };
 
 static enum err_class make_directory(const char *path, struct err *err)
@@ -118,12 +117,11 @@ static void *source_main(void *arg)
     bool ended = false;
     pthread_setname_np(pthread_self(), "source");
     enum err_class cls = p->source->ops->run(p->source, ingest_output(p->ingest), &ended, &err);
-    p->source_ended = !cls && ended;
     if (cls && !atomic_load(&p->stopping)) {
         err_prefix(&err, "source");
         p->source_err = err;
     }
-    if (p->source_ended)
+    if (!cls && ended)
         task_thread_drain(p->task);
     atomic_store(&p->source_over, true);
     return NULL;

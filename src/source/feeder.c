@@ -26,7 +26,7 @@ enum err_class feeder_init(struct feeder *f, struct arena *arena, struct str *re
         return cls;
     }
     f->committed_mono_us = clock_mono(f->options.clock);
-    f->enough = FIRST_BYTES;
+    f->enough = FIRST_BYTES < f->options.commit_bytes ? FIRST_BYTES : f->options.commit_bytes;
     *ret_note = note;
     return ERR_NONE;
 }
@@ -61,7 +61,7 @@ enum err_class feeder_commit(struct feeder *f, struct err *err)
         return cls;
     }
     admission_committed(f->admission);
-    f->enough *= f->enough < (size_t)f->options.commit_bytes ? 2 : 1;
+    f->enough = f->enough < f->options.commit_bytes / 2 ? f->enough * 2 : f->options.commit_bytes;
     f->committed_mono_us = clock_mono(f->options.clock);
     status_change(say_moved, f);
     return ERR_NONE;
@@ -70,8 +70,7 @@ enum err_class feeder_commit(struct feeder *f, struct err *err)
 static bool commit_is_due(struct feeder *f)
 {
     size_t bytes = 0;
-    bool any = admission_pending(f->admission, &bytes);
-    if (any && (bytes >= (size_t)f->options.commit_bytes || bytes >= f->enough)) {
+    if (admission_pending(f->admission, &bytes) && bytes >= (size_t)f->enough) {
         return true;
     }
     if (++f->unlooked < LOOK_EVERY) {

@@ -19,7 +19,7 @@ struct feeder {
     void (*note)(void *ctx, struct buf *out); /* writes the source's own position as JSON; goes with each commit */
     void *ctx;
     int64_t committed_mono_us;
-    size_t enough;     /* bytes that are a batch now */
+    int64_t enough;    /* bytes that are a batch now: at most commit_bytes */
     bool failed;       /* a commit failed: what is pending must not be tried again under another note */
     uint32_t unlooked; /* records since the clock was asked */
 };
