@@ -226,7 +226,10 @@ class Strict(Web):
                 self.assertNotRegex(got, rb'HTTP/1\.1 200', name)
 
 
-@unittest.skipUnless(shutil.which('nginx'), 'nginx is not there to compare with')
+NGINX = shutil.which('nginx', path=os.environ['PATH'] + ':/usr/sbin')
+
+
+@unittest.skipUnless(NGINX, 'nginx is not there to compare with')
 class Leniency(Web):
     """D3: never more lenient than nginx on the same bytes."""
 
@@ -242,7 +245,7 @@ class Leniency(Web):
             f'http {{ access_log off; client_body_temp_path {home}/b; proxy_temp_path {home}/p; fastcgi_temp_path {home}/f;\n'
             f'uwsgi_temp_path {home}/u; scgi_temp_path {home}/s; server {{ listen 127.0.0.1:{cls.other}; server_name localhost;\n'
             'location = /livez { return 200 "ok"; } location / { return 404; } } }\n')
-        cls.nginx = subprocess.Popen(['nginx', '-p', str(home), '-c', str(home / 'conf'), '-e', str(home / 'log')], stderr=subprocess.DEVNULL)
+        cls.nginx = subprocess.Popen([NGINX, '-p', str(home), '-c', str(home / 'conf'), '-e', str(home / 'log')], stderr=subprocess.DEVNULL)
         cls.addClassCleanup(lambda: (cls.nginx.terminate(), cls.nginx.wait(10)))
         cls.home.wait_for(lambda: cls.answers(), what='nginx')
 
