@@ -343,6 +343,7 @@ static void pause_until(struct live *l, int64_t until_us)
 static void *live_thread(void *arg)
 {
     struct live *l = arg;
+    pthread_setname_np(pthread_self(), "live");
     l->next_tick_us = clock_mono(l->options.clock);
     while (!is_stopped(l)) {
         bool any = read_new(l, l->next_tick_us > 0 ? l->next_tick_us : 0);

@@ -60,6 +60,7 @@ static void *pool_thread(void *arg)
     struct pool *p = arg;
     struct readers readers = {.directory = p->directory, .journal = p->journal};
     struct job *job;
+    pthread_setname_np(pthread_self(), "pool");
     while ((job = queue_pop(p->queue, -1))) {
         job->run(job->ctx, &readers);
         free(job);
