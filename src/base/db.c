@@ -78,6 +78,9 @@ enum err_class db_error(struct db *db, int rc, struct err *err)
                          rc == SQLITE_IOERR_FSYNC ? " (fsync failed; what is stored is what the next start finds)"
                                                   : "");
     default:
+        if (rc == SQLITE_CONSTRAINT_COMMITHOOK) { /* commit_asked */
+            return err_set(err, ERR_FATAL, EXIT_OSERR, "%s: out of memory, the transaction was undone", what);
+        }
         return err_set(err, ERR_FATAL, EXIT_INTERNAL, "%s: %s (%d): %s", what, text, rc,
                        db->handle ? sqlite3_errmsg(db->handle) : "");
     }
@@ -145,6 +148,14 @@ static int wal_grew(void *ctx, sqlite3 *handle, const char *name, int pages)
     db->wal_pages = pages;
     db->wal_most = pages > db->wal_most ? pages : db->wal_most;
     return SQLITE_OK;
+}
+
+/* 0: yes. SQLite undoes a statement that it must prepare anew (the schema has changed). When memory for that is missing
+ * it undoes the whole transaction, says nothing, and runs the statement again in a transaction of its own. */
+static int commit_asked(void *ctx)
+{
+    const struct db *db = ctx;
+    return db->in_transaction && !db->committing;
 }
 
 static void rollback(struct db *db)
@@ -233,7 +244,9 @@ enum err_class db_end(struct db *db, enum err_class c, struct err *err)
 {
     struct err own = {0}, *e = err ? err : &own;
     if (!c) {
+        db->committing = true;
         c = before_commit(db) ? db_error(db, SQLITE_FULL, e) : db_exec(db, "COMMIT", e);
+        db->committing = false;
     }
     if (c) {
         rollback(db);
@@ -498,6 +511,7 @@ static enum err_class writer_setup(struct db *db, const char *path, struct err *
     }
     sqlite3_finalize(s);
     sqlite3_wal_hook(db->handle, wal_grew, db);
+    sqlite3_commit_hook(db->handle, commit_asked, db);
     return c ? c : db_sum_write(db, err);
 }
 

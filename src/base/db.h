@@ -26,11 +26,11 @@ struct db_kind {
 struct db {
     sqlite3 *handle; /* NULL: closed */
     const struct db_kind *kind;
-    int wal_pages; /* in the write-ahead log after the last commit; writers only */
-    int wal_most;  /* what it held at most since its file was last cut: it keeps that size */
-    bool in_transaction;
-    struct err broken; /* not ERR_NONE: nothing is written any more until the next start (C-S3) */
-    bool reopen;       /* the file was full: the owner closes and opens before the next db_begin (C-S3) */
+    int wal_pages;                   /* in the write-ahead log after the last commit; writers only */
+    int wal_most;                    /* what it held at most since its file was last cut: it keeps that size */
+    bool in_transaction, committing; /* between db_begin and db_end nothing is committed but by db_end */
+    struct err broken;               /* not ERR_NONE: nothing is written any more until the next start (C-S3) */
+    bool reopen;                     /* the file was full: the owner closes and opens before the next db_begin (C-S3) */
 };
 
 /* Opens for writing; the caller holds a lock that keeps other writers away. If there is no such file (or an empty one)

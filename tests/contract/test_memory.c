@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "base/db.h"
 #include "base/hash.h"
 #include "fail_memory.h"
 #include "journal/journal.h"
@@ -421,11 +422,75 @@ static void A7_sink_without_memory(void **state)
     torture_all(sink_work, sink_holds);
 }
 
+/* ---- a transaction whose statements must be prepared anew on the way */
+
+static void transaction_work(struct run *r)
+{
+    static const struct db_kind kind = {
+        .what = "test",
+        .application_id = 0x77747374,
+        .version = 1,
+        .page_bytes = 4096,
+        .schema = "CREATE TABLE t (a INTEGER PRIMARY KEY, b NOT NULL); CREATE TABLE log (a NOT NULL);"
+                  "CREATE TRIGGER t_insert AFTER INSERT ON t BEGIN INSERT INTO log VALUES (NEW.a); END;",
+    };
+    char file[160];
+    struct err e = {0};
+    struct db db = {0};
+    sqlite3_stmt *insert = NULL;
+    snprintf(file, sizeof file, "%s/test.db", r->dir.path);
+    if (good(r, db_open_writer(&db, file, &kind, NULL, NULL, &e), &e) &&
+        good(r, db_prepare(&db, "INSERT INTO t (b) VALUES (1)", &insert, &e), &e) && good(r, db_begin(&db, &e), &e)) {
+        enum err_class c = db_run(&db, insert, &e);
+        c = c ? c : db_exec(&db, "CREATE TABLE later (a)", &e);
+        for (int i = 1; i < RECORDS && !c; i++) {
+            c = db_run(&db, insert, &e);
+        }
+        if (good(r, db_end(&db, c, &e), &e)) {
+            r->acknowledged = RECORDS;
+        }
+    }
+    sqlite3_finalize(insert);
+    db_close(&db);
+}
+
+static void transaction_holds(struct run *r)
+{
+    char file[160];
+    sqlite3 *handle = NULL;
+    sqlite3_stmt *s = NULL;
+    snprintf(file, sizeof file, "%s/test.db", r->dir.path);
+    assert_int_equal(sqlite3_open(file, &handle), SQLITE_OK);
+    if (sqlite3_prepare_v2(handle, "SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM log)", -1, &s, NULL) ==
+        SQLITE_OK) {
+        assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+        assert_int_equal(sqlite3_column_int64(s, 0), r->acknowledged);
+        assert_int_equal(sqlite3_column_int64(s, 1), r->acknowledged);
+    } else {
+        assert_int_equal(r->acknowledged, 0); /* there is no file yet */
+    }
+    sqlite3_finalize(s);
+    sqlite3_close(handle);
+}
+
+/* Each k, in every run: one of a few hundred is the one that SQLite answers by undoing the transaction silently. */
+static void A7_transaction_without_memory(void **state)
+{
+    (void)state;
+    int64_t at = 1;
+    while (torture(transaction_work, transaction_holds, at, false)) {
+        torture(transaction_work, transaction_holds, at, true);
+        at++;
+    }
+    assert_true(at > 300);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(A7_journal_without_memory),
         cmocka_unit_test(A7_sink_without_memory),
+        cmocka_unit_test(A7_transaction_without_memory),
     };
     fail_memory_install();
     return cmocka_run_group_tests_name("memory", tests, NULL, NULL);
