@@ -9,8 +9,8 @@
 
 #include <stdlib.h>
 
-/* A source that is read as fast as it goes is committed in larger steps: fewer waits for the disk, the same guarantee.
- */
+/* A source that is read as fast as it goes (the stream when it is behind) is committed in larger steps: fewer waits for
+ * the disk, the same guarantee. */
 #define BULK_COMMIT_BYTES ((int64_t)8 << 20)
 #define DEFAULT_COMMIT_BYTES ((int64_t)1 << 20)
 enum { NEWEST_OF_A_STREAM = 10000, MAX_IDENTITIES = 1000000 };
@@ -136,9 +136,9 @@ void source_spec_directory(const struct source_spec *s, const struct config *con
 void source_spec_options(const struct source_spec *s, const struct config *config, uint32_t partitions,
                          struct clock *clock, struct source_options *ret_options)
 {
-    bool bulk = (s->kind == SOURCE_KIND_REPLAY && s->speed <= 0) || (s->kind == SOURCE_KIND_SYNTHETIC && s->rate <= 0);
+    bool paced = (s->kind == SOURCE_KIND_REPLAY && s->speed > 0) || (s->kind == SOURCE_KIND_SYNTHETIC && s->rate > 0);
     int64_t commit_bytes = config->journal.commit_bytes;
-    if (bulk && commit_bytes == DEFAULT_COMMIT_BYTES) /* whoever set another size wants that one */
+    if (!paced && commit_bytes == DEFAULT_COMMIT_BYTES) /* whoever set another size wants that one */
         commit_bytes = BULK_COMMIT_BYTES;
     *ret_options = (struct source_options){
         .overlap_us = config->source.overlap_us,
