@@ -160,7 +160,7 @@ class Corruption(wikitally.Case):
         self.file = self.synth(EVENTS, number, **MIX, rare=True, event_rate=3)
         self.others = self.folder / 'others'
         self.make(self.others / 'earlier', self.file, EVENTS // 3)
-        self.make(self.others / 'foreign', self.synth(EVENTS // 2, number + 1, **MIX), EVENTS // 3)
+        self.make(self.others / 'foreign', self.synth(EVENTS // 2, number + 1, **MIX, event_rate=3), EVENTS // 3)
         shutil.copytree(self.others / 'earlier', self.folder / 'base')
         self.make(self.folder / 'base', self.file, EVENTS // 3)
         self.directory = shutil.copytree(self.folder / 'base', self.folder / 'truth')
