@@ -111,7 +111,7 @@ static bool spare_more(struct ingest *i, const struct batch *b)
     for (size_t n = 0; n < b->record_count; n++)
         bytes += (int64_t)b->records[n].value.len;
     for (size_t n = 0; n < b->dead_count; n++)
-        bytes += (int64_t)b->dead[n].bytes.len;
+        bytes += 2 * (int64_t)b->dead[n].bytes.len; /* its checksum makes SQLite write the row once more (db_sum.h) */
     if (atomic_load(&i->retention_bytes) == 0 || i->spared_bytes >= bytes)
         return false;
     int64_t step = bytes / SPARE_STEPS + 1;

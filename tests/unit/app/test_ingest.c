@@ -167,6 +167,12 @@ static bool is_next(const struct record *r, void *ctx)
     return true;
 }
 
+static bool add_length(const struct dead_letter *d, void *ctx)
+{
+    *(size_t *)ctx += d->bytes.len;
+    return true;
+}
+
 /* Every record from the head on, once each and in its place. -> how many */
 static int64_t read_all(struct desk *d)
 {
@@ -503,6 +509,66 @@ static void R13_a_batch_larger_than_between_the_limits_goes_in(void **state)
     desk_close(d);
 }
 
+/* What cannot be decoded needs room as well, and nobody asks how large it is before it comes. */
+static void R13_a_large_dead_letter_goes_in_like_a_record(void **state)
+{
+    struct desk *d = *state;
+    int64_t head, end, n = 0;
+    d->journal_options.max_bytes = 4 * FILE_MAX;
+    d->options.retention_bytes = 4 * FILE_MAX;
+    desk_open(d);
+    for (; n < 250; n++) {
+        assert_ok(put(d, n, LARGE, n), d->err);
+    }
+    AUTO(buf) struct buf bytes = {0};
+    for (size_t i = 0; i < FILE_MAX / 2; i++) {
+        buf_addc(&bytes, 'x');
+    }
+    const struct dead_letter dead = {.stage = "source",
+                                     .reason = "syntax",
+                                     .position = STR("FILE:1"),
+                                     .arrival_us = day,
+                                     .stream_us = TIME_NONE,
+                                     .retried_us = TIME_NONE,
+                                     .bytes = buf_str(&bytes)};
+    const struct batch b = {.dead = &dead, .dead_count = 1};
+    bounds(d, &head, &end);
+    const int64_t before = head;
+    assert_ok(d->output->commit(d->output, &b, &d->err), d->err);
+    size_t seen = 0;
+    assert_ok(d->output->dead(d->output, 0, add_length, &seen, &d->err), d->err);
+    assert_int_equal(seen, bytes.len);
+    bounds(d, &head, &end);
+    assert_true(head > before); /* old records made room */
+    assert_int_equal(end, n);
+    assert_int_equal(read_all(d), end - head);
+    assert_int_equal(d->sleeps, 0);
+    desk_close(d);
+}
+
+static bool until_third(const struct record *r, void *ctx)
+{
+    *(int64_t *)ctx = r->offset;
+    return r->offset < 3;
+}
+
+/* A source that looks for duplicates reads from an offset to an offset, and stops when it has seen enough. */
+static void the_tail_is_read_from_to_and_no_further(void **state)
+{
+    struct desk *d = *state;
+    struct reading reading = {.next = 2};
+    int64_t last = -1;
+    desk_open(d);
+    for (int64_t n = 0; n < 10; n++) {
+        assert_ok(put(d, n, SMALL, n), d->err);
+    }
+    assert_ok(d->output->tail(d->output, 0, 2, 7, is_next, &reading, &d->err), d->err);
+    assert_int_equal(reading.count, 5);
+    assert_ok(d->output->tail(d->output, 0, 0, 10, until_third, &last, &d->err), d->err);
+    assert_int_equal(last, 3);
+    desk_close(d);
+}
+
 /* There is more in the file than blobs: it may be full before retention's own limit says so. */
 static void R13_a_file_that_is_full_before_retention_goes_on(void **state)
 {
@@ -548,6 +614,8 @@ int main(void)
         DESK(R14_duplicates_go_before_the_journal_also_after_a_kill),
         DESK(R13_retention_leaves_what_tasks_need),
         DESK(R13_a_batch_larger_than_between_the_limits_goes_in),
+        DESK(R13_a_large_dead_letter_goes_in_like_a_record),
+        DESK(the_tail_is_read_from_to_and_no_further),
         DESK(R13_a_file_that_is_full_before_retention_goes_on),
         DESK(R13_retention_leaves_the_tail_of_the_source),
         DESK(R13_retention_takes_what_nobody_needs),
