@@ -68,7 +68,7 @@ static const struct option options[] = {
     KEY("journal.commit_every", OPTION_DURATION, journal.commit_every_us, "200ms", "1ms", "1m", NULL,
         "Records are made durable at least that often."),
     KEY("journal.commit_bytes", OPTION_SIZE, journal.commit_bytes, "1MiB", "1KiB", "64MiB", NULL,
-        "And as soon as so many bytes are waiting. Unless it is set, 8 MiB where a source is read as fast as it goes."),
+        "And as soon as so many bytes are waiting. At 1MiB, a source that is read as fast as it goes gets 8MiB."),
     KEY("journal.partitions", OPTION_INT, journal.partitions, "1", "1", "64", NULL,
         "Partitions of the journal. They can be added later, never taken away."),
 
