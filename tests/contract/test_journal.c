@@ -241,6 +241,12 @@ static void assert_note(struct store *s, struct str key, const char *expected)
     }
 }
 
+static bool see_one_tally(const struct tally_row *t, void *ctx)
+{
+    (void)t;
+    return ++*(int *)ctx < 1;
+}
+
 static void assert_side(struct store *s, const char *dead, const char *tally)
 {
     struct err e = {0};
@@ -252,6 +258,9 @@ static void assert_side(struct store *s, const char *dead, const char *tally)
     buf_addz(&s->text, "");
     assert_ok(journal_reader_tally(r, see_tally, &s->text, &e), e);
     assert_string_equal(s->text.len ? s->text.ptr : "", tally);
+    int seen = 0;
+    assert_ok(journal_reader_tally(r, see_one_tally, &seen, &e), e); /* it stops when told so */
+    assert_int_equal(seen, tally[0] != '\0');
     journal_reader_close(r);
 }
 

@@ -358,6 +358,41 @@ static void C_S3_corrupt_batch_is_found_named_and_skipped(void **state)
     }
 }
 
+static void a_journal_without_id_or_partitions_is_refused(void **state)
+{
+    struct place *p = *state;
+    static const char *const damage[] = {
+        "UPDATE meta SET value = '', row_sum = NULL WHERE key = 'id'",
+        "DELETE FROM meta WHERE key = 'id'",
+        "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 64)"
+        " INSERT INTO partitions (partition, next_offset, bytes) SELECT i, 0, 0 FROM n",
+        "DELETE FROM partitions",
+    };
+    struct err e = {0};
+    struct journal_reader *r = NULL;
+    struct journal_info info;
+    append_some(p, 1);
+    sql(p, "INSERT INTO meta (key, value) VALUES ('of a later version', 1)"); /* means nothing to this one */
+    assert_ok(journal_reader_open(p->dir.path, &r, &e), e);
+    assert_ok(journal_reader_info(r, &info, &e), e);
+    assert_int_equal(info.partitions, 2);
+    journal_reader_close(r);
+    for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
+        char undo[300];
+        snprintf(undo, sizeof undo,
+                 "REPLACE INTO meta (key, value) VALUES ('id', '%s'); DELETE FROM partitions WHERE partition > 1",
+                 info.id);
+        sql(p, damage[i]);
+        r = NULL;
+        enum err_class c = journal_reader_open(p->dir.path, &r, &e);
+        c = c ? c : journal_reader_info(r, &info, &e);
+        assert_error(c, e, ERR_FATAL, EXIT_DATA);
+        assert_non_null(strstr(e.text, "no id or no partitions"));
+        journal_reader_close(r);
+        sql(p, undo);
+    }
+}
+
 static void verify_sees_overlap_and_wrong_ends(void **state)
 {
     struct place *p = *state;
@@ -620,6 +655,7 @@ int main(void)
         PLACE(no_journal_to_read),
         PLACE(C_S3_corrupt_file_is_named_and_not_made_anew),
         PLACE(C_S3_corrupt_batch_is_found_named_and_skipped),
+        PLACE(a_journal_without_id_or_partitions_is_refused),
         PLACE(verify_sees_overlap_and_wrong_ends),
         PLACE(directory_that_may_not_be_written),
         PLACE(read_only_file_system),
