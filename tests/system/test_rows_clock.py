@@ -31,7 +31,7 @@ class Clock(wikitally.Case):
         """Ten minutes back, and back again, at random moments until it ends. -> how often"""
         jumps, offset = 0, 0
         while process.poll() is None and jumps < 10 * self.JUMPS:
-            time.sleep(random.uniform(0.02, 0.12))
+            time.sleep(random.uniform(0.01, 0.06))
             offset = 0 if offset else -600
             (self.folder / 'new').write_text(f'{offset:+d}')
             (self.folder / 'new').rename(self.folder / 'clock')
