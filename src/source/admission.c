@@ -14,12 +14,15 @@
 
 #include "source/link.h"
 
+enum { NEWER_MIN = 3 }; /* records in a row by which a gap is proven */
+
 /* What one record is to a topic on a connection, before it is decided what becomes of it. */
 struct standing {
     struct topic_position *topic;
     struct link_topic *on; /* the connection's */
     bool ahead;            /* its meta.dt is from the future: it moves neither position nor clock */
     bool proved, joined;   /* before this record */
+    bool behind_gap;       /* continuous from this one on */
     bool passes, known;
     bool is_last;  /* it is the last one received before */
     bool by_order; /* older than the table reaches, before the last record came again: a re-delivery */
@@ -42,27 +45,47 @@ static bool record_passes(struct admission *a, const struct decoded *d)
     return d->kind != CHANGE_EDIT_LIKE || !a->filter || filter_match(a->filter, a->values);
 }
 
-/* R3: is the connection continuous? -> ERR_RETRY: close and resume. */
-static enum err_class standing_join(struct admission *a, struct standing *s, const struct decoded *d, struct err *err)
+/* R3: were records skipped, or is this one an old one that was dated ahead? A canary's clock is the service's own. */
+static bool standing_skipped(const struct standing *s, const struct decoded *d)
+{
+    return d->kind == CHANGE_CANARY || s->on->newer >= NEWER_MIN || s->topic->breaks > BREAKS_MAX || fault("R3.thirds");
+}
+
+/* R3: what comes before the last record received. -> ERR_RETRY: close and resume. */
+static enum err_class standing_before(struct admission *a, struct standing *s, const struct decoded *d, struct err *err)
 {
     struct topic_position *t = s->topic;
-    if (!s->joined && s->is_last) {
-        s->on->joined = s->on->proved = true;
-        t->breaks = 0;
-    } else if (!s->joined && !fault("R3.joined") && s->passes && !s->known && !s->ahead &&
-               d->dt_us > t->high_us + a->options.overlap_us) {
+    bool newer = !s->ahead && d->dt_us > t->high_us + a->options.overlap_us;
+    s->on->newer = newer ? s->on->newer + 1 : 0;
+    if (newer && !s->known && t->breaks < BREAKS_MAX) {
         a->moved = true;
-        if (t->breaks < 2) {
-            t->breaks++;
-            return err_set(err, ERR_RETRY, 0, "resume of \"%s\" is not continuous", t->name);
-        }
+        t->breaks++;
+        return err_set(err, ERR_RETRY, 0, "resume of \"%s\" is not continuous", t->name);
+    }
+    if (newer && t->breaks >= BREAKS_MAX && standing_skipped(s, d)) {
+        a->moved = true;
         position_add_gap(&a->position, t->name, t->high_us, d->dt_us);
         t->breaks = 0;
-        s->joined = true;
+        s->joined = s->behind_gap = true;
     }
-    s->on->proved = s->on->proved || s->proved;
-    s->on->joined = s->on->joined || s->joined || fault("R3.joined");
     return ERR_NONE;
+}
+
+/* R3: is the connection continuous? */
+static enum err_class standing_join(struct admission *a, struct standing *s, const struct decoded *d, struct err *err)
+{
+    enum err_class c = ERR_NONE;
+    if (!s->joined && s->is_last) {
+        s->on->joined = s->on->proved = true;
+        s->topic->breaks = 0;
+    } else if (!s->joined && (s->passes || s->known) && !fault("R3.joined")) {
+        c = standing_before(a, s, d, err);
+    }
+    if (!c) {
+        s->on->proved = s->on->proved || s->proved;
+        s->on->joined = s->on->joined || s->joined || fault("R3.joined");
+    }
+    return c;
 }
 
 static struct standing standing_of(struct admission *a, struct link *link, const struct decoded *d, bool known,
@@ -118,7 +141,7 @@ static void standing_settle(struct admission *a, struct link *link, const struct
         int64_t high_us = s->ahead && !fault("R3.pfuture") ? d->arrival_us : d->dt_us;
         t->high_us = high_us > t->high_us ? high_us : t->high_us;
     }
-    if (!duplicate && s->joined && d->name.text[0]) {
+    if ((!duplicate || s->behind_gap) && s->joined && d->name.text[0]) {
         t->last = d->name;
     }
     link->fresh =

@@ -334,6 +334,9 @@ static enum err_class silence(struct follow *f, struct line *line, struct err *e
         topics[i] = i;
     }
     struct position *p = admission_position(f->admission);
+    if (link_silent(&line->link, p, topics, f->options.topic_count)) {
+        admission_moved(f->admission);
+    }
     if (!link_proven(&line->link, p, topics, f->options.topic_count)) {
         return ERR_NONE;
     }

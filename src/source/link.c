@@ -26,6 +26,19 @@ int64_t link_now(const struct link *l, int64_t mono_us)
     return l->date_us + (mono_us - l->opened_mono_us);
 }
 
+bool link_silent(const struct link *l, struct position *p, const size_t *topics, size_t topic_count)
+{
+    bool changed = false;
+    for (size_t i = 0; i < topic_count; i++) {
+        struct topic_position *t = &p->topics[topics[i]];
+        const struct link_topic *at = &l->topics[topics[i]];
+        bool alone = !at->joined && at->newer > 0 && t->breaks == BREAKS_MAX && !fault("R3.alone");
+        t->breaks += alone;
+        changed = changed || alone;
+    }
+    return changed;
+}
+
 static bool never_heard(const struct position *p, size_t topic)
 {
     return !p->topics[topic].last.text[0];

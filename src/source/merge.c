@@ -4,10 +4,13 @@
  * caught up (R3). On one connection the quiet topic's canaries, or the other side of a switch, would come first and
  * make the other topic's whole backlog late.
  *
- * The topic that is ahead waits with one record in hand, unread: pressure on its socket. A topic is caught up when a
- * fresh record of it is younger than half the delay, or when its connection proved that there is nothing (link_proven),
- * or, if it was never heard from, when three connections in a row were silent. A topic caught up is not waited for,
- * only asked.
+ * The topic that is ahead waits with one record in hand, unread: pressure on its socket. A record that jumps ahead of
+ * its topic's position is not believed at once: a producer's clock that runs ahead looks like the end of a quiet time.
+ * What stands behind it in the topic tells, so up to four are in hand then, and the earliest of them counts.
+ *
+ * A topic is caught up when a fresh record of it is younger than half the delay, or when its connection proved that
+ * there is nothing (link_proven), or, if it was never heard from, when three connections in a row were silent. A topic
+ * caught up is not waited for, only asked.
  */
 #include "source/follow.h"
 
@@ -15,14 +18,19 @@
 #include "base/fault.h"
 
 static const int64_t ask_every_us = 20 * US_PER_MS; /* how often a topic that is caught up and had nothing is asked */
-enum { SILENT_CONNECTIONS = 3 };
+enum { SILENT_CONNECTIONS = 3, HANDS = 4 };
+
+struct hand { /* a record in hand */
+    struct buf data;
+    int64_t dt_us; /* its valid meta.dt, or TIME_NONE */
+};
 
 struct branch { /* one topic */
     size_t topic;
     struct line line;
-    struct buf head; /* the record in hand */
-    bool has_head;
-    int64_t head_dt_us; /* its valid meta.dt, or TIME_NONE */
+    struct hand hands[HANDS]; /* the next ones, in the topic's order */
+    size_t hand_count;
+    bool looked; /* nothing stood behind them for idle_after */
     int64_t heard_mono_us, asked_mono_us;
     bool caught;
     int silent; /* connections in a row that brought nothing */
@@ -37,8 +45,8 @@ struct merge {
 static void branch_drop(struct merge *m, struct branch *b)
 {
     follow_close(m->f, &b->line);
-    b->has_head = false;
-    b->caught = false;
+    b->hand_count = 0;
+    b->caught = b->looked = false;
 }
 
 static enum err_class branch_connect(struct merge *m, struct branch *b, struct err *err)
@@ -54,20 +62,47 @@ static void branch_take(struct merge *m, struct branch *b, struct str data)
     size_t topic, id_count;
     struct event_name name;
     struct identity ids[2];
-    buf_clear(&b->head);
-    buf_add(&b->head, data);
-    b->has_head = true;
+    struct hand *hand = &b->hands[b->hand_count++];
+    buf_clear(&hand->data);
+    buf_add(&hand->data, data);
     b->heard_mono_us = follow_mono(m->f);
     b->asked_mono_us = INT64_MIN; /* it has something: what follows must be in hand before the other topic goes on */
-    if (!admission_look(m->f->admission, data, &topic, &name, &b->head_dt_us, ids, &id_count)) {
-        b->head_dt_us = TIME_NONE;
+    if (!admission_look(m->f->admission, data, &topic, &name, &hand->dt_us, ids, &id_count)) {
+        hand->dt_us = TIME_NONE;
     }
+}
+
+/* The earliest meta.dt in hand; TIME_NONE: the first one has none. */
+static int64_t branch_dt(const struct branch *b)
+{
+    int64_t dt_us = b->hands[0].dt_us;
+    for (size_t i = 1; i < b->hand_count && dt_us != TIME_NONE; i++) {
+        dt_us = b->hands[i].dt_us == TIME_NONE ? dt_us : earliest(dt_us, b->hands[i].dt_us);
+    }
+    return dt_us;
+}
+
+/* Must what stands behind be in hand, too, before the topic is merged by its time? */
+static bool branch_doubtful(const struct merge *m, const struct branch *b)
+{
+    int64_t high_us = admission_position(m->f->admission)->topics[b->topic].high_us, dt_us = branch_dt(b);
+    return !b->looked && b->hand_count < HANDS && b->line.link.topics[b->topic].joined && high_us != TIME_NONE &&
+           dt_us != TIME_NONE && dt_us > high_us + m->f->options.overlap_us &&
+           dt_us <= follow_arrival(m->f, &b->line) + m->f->options.skew_us && !fault("R3.doubt");
+}
+
+static bool branch_ready(const struct merge *m, const struct branch *b)
+{
+    return b->hand_count > 0 && !branch_doubtful(m, b);
 }
 
 /* Nothing for idle_after on a topic that is not known to be caught up. */
 static void branch_silent(struct merge *m, struct branch *b)
 {
-    const struct position *p = admission_position(m->f->admission);
+    struct position *p = admission_position(m->f->admission);
+    if (link_silent(&b->line.link, p, &b->topic, 1)) {
+        admission_moved(m->f->admission);
+    }
     bool heard = p->topics[b->topic].last.text[0];
     b->silent++;
     if (!heard && b->silent < SILENT_CONNECTIONS && !fault("R3.thrice")) {
@@ -110,7 +145,9 @@ static enum err_class branch_read(struct merge *m, struct branch *b, struct err 
         break;
     }
     case TRANSPORT_SILENT:
-        if (!b->caught && follow_mono(f) >= idle_at) {
+        if (b->hand_count > 0) {
+            b->looked = b->caught || follow_mono(f) >= idle_at;
+        } else if (!b->caught && follow_mono(f) >= idle_at) {
             f->reason = "silent";
             branch_silent(m, b);
         }
@@ -125,24 +162,38 @@ static enum err_class branch_read(struct merge *m, struct branch *b, struct err 
  * it can hold back is the run of such records that is in hand at this moment. No schedule of the model fails for it. */
 static int64_t branch_key(const struct merge *m, const struct branch *b)
 {
-    int64_t arrival_us = follow_arrival(m->f, &b->line), dt_us = b->head_dt_us;
+    int64_t arrival_us = follow_arrival(m->f, &b->line), dt_us = branch_dt(b);
+    const struct topic_position *topic = &admission_position(m->f->admission)->topics[b->topic];
     if (dt_us == TIME_NONE) {
         return INT64_MIN; /* no reason to wait */
     }
+    bool redelivery = !b->line.link.topics[b->topic].joined && topic->last.text[0] && topic->breaks < BREAKS_MAX;
+    if (redelivery && !fault("R3.first")) {
+        return earliest(dt_us, latest(topic->high_us, 0)); /* it brings nothing to be merged */
+    }
     if (dt_us > arrival_us + m->f->options.skew_us && !fault("R3.pkey")) {
         /* From the future: its own time would hold up all behind it. */
-        return latest(admission_position(m->f->admission)->topics[b->topic].high_us, 0);
+        return latest(topic->high_us, 0);
     }
     return fault("R3.mergekey") ? dt_us : earliest(dt_us, arrival_us);
 }
 
-static bool branch_young(const struct merge *m, const struct branch *b)
+static bool dt_young(const struct merge *m, const struct branch *b, int64_t dt_us)
 {
-    if (b->head_dt_us == TIME_NONE) {
+    if (dt_us == TIME_NONE) {
         return false;
     }
-    int64_t age_us = link_now(&b->line.link, follow_mono(m->f)) - b->head_dt_us;
+    int64_t age_us = link_now(&b->line.link, follow_mono(m->f)) - dt_us;
     return age_us < m->f->options.delay_us / 2 && (age_us >= -m->f->options.skew_us || fault("R3.pyoung"));
+}
+
+static void branch_pop(struct branch *b)
+{
+    struct hand spent = b->hands[0];
+    memmove(&b->hands[0], &b->hands[1], (HANDS - 1) * sizeof spent);
+    b->hands[HANDS - 1] = spent; /* its memory is used again */
+    b->hand_count--;
+    b->looked = b->looked && b->hand_count;
 }
 
 /* Admits the earliest record in hand. */
@@ -152,8 +203,8 @@ static enum err_class merge_admit(struct merge *m, struct err *err)
     int64_t first_key = 0;
     for (size_t i = 0; i < m->count; i++) {
         struct branch *b = &m->branches[i];
-        int64_t key = b->has_head ? branch_key(m, b) : 0;
-        if (b->has_head && (!first || key < first_key)) {
+        int64_t key = b->hand_count ? branch_key(m, b) : 0;
+        if (b->hand_count && (!first || key < first_key)) {
             first = b;
             first_key = key;
         }
@@ -161,15 +212,16 @@ static enum err_class merge_admit(struct merge *m, struct err *err)
     if (!first) {
         return ERR_NONE;
     }
-    first->has_head = false;
+    int64_t dt_us = branch_dt(first);
     bool broken = false;
-    enum err_class cls = follow_offer(m->f, &first->line, buf_str(&first->head), &broken, err);
+    enum err_class cls = follow_offer(m->f, &first->line, buf_str(&first->hands[0].data), &broken, err);
+    branch_pop(first);
     if (broken) {
         m->f->reason = "discontinuous";
         branch_drop(m, first);
         return ERR_NONE;
     }
-    if (!cls && !fault("R3.busy") && first->line.link.fresh && branch_young(m, first)) {
+    if (!cls && !fault("R3.busy") && first->line.link.fresh && dt_young(m, first, dt_us)) {
         first->caught = true;
     }
     return cls ? cls : follow_commit_due(m->f, NULL, err);
@@ -184,8 +236,8 @@ static bool merge_done(const struct merge *m)
         if (!b->caught) {
             return false;
         }
-        heads = heads || b->has_head;
-        young = young && (!b->has_head || branch_young(m, b));
+        heads = heads || b->hand_count;
+        young = young && (!b->hand_count || dt_young(m, b, branch_dt(b)));
     }
     return !heads || (young && !fault("R3.busy"));
 }
@@ -197,13 +249,13 @@ static enum err_class merge_fill(struct merge *m, bool *ret_full, struct err *er
     for (size_t i = 0; i < m->count; i++) {
         struct branch *b = &m->branches[i];
         enum err_class cls = b->line.c ? ERR_NONE : branch_connect(m, b, err);
-        if (!cls && b->line.c && !b->has_head) {
+        if (!cls && b->line.c && !branch_ready(m, b)) {
             cls = branch_read(m, b, err);
         }
         if (cls) {
             return cls;
         }
-        *ret_full = *ret_full && b->line.c && (b->has_head || b->caught);
+        *ret_full = *ret_full && b->line.c && (b->hand_count ? branch_ready(m, b) : b->caught);
     }
     return ERR_NONE;
 }
@@ -246,7 +298,9 @@ enum err_class follow_merge(struct follow *f, enum follow_end *ret_end, struct e
     enum err_class cls = merge_run(&m, err);
     for (size_t i = 0; i < m.count; i++) {
         follow_close(f, &m.branches[i].line);
-        buf_fini(&m.branches[i].head);
+        for (size_t j = 0; j < HANDS; j++) {
+            buf_fini(&m.branches[i].hands[j].data);
+        }
     }
     f->reason = "merge";
     return cls;

@@ -10,13 +10,15 @@
 
 #include "source/audit.h"
 
+enum { BREAKS_MAX = 2 }; /* resumes in a row that were not continuous; the next one goes on, behind a gap */
 enum { POSITION_TOPICS = 16, GAPS_MAX = 1000, TAILS_MAX = 2000 };
 
 struct topic_position {
     char name[TOPIC_NAME_MAX]; /* "eqiad.mediawiki.recentchange" */
     int64_t high_us;           /* highest meta.dt received; TIME_NONE: never heard from */
     struct event_name last;    /* the last record received, whatever became of it, unless it was a re-delivery */
-    int64_t breaks;            /* resumes in a row that were not continuous */
+    int64_t breaks; /* resumes in a row that were not continuous; above BREAKS_MAX: the next newer record is the gap's
+                       end */
     struct numbering numbering;
 };
 struct gap { /* a resume that could not be proven continuous */

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Every seeded fault (src/base/fault.h) has a test that notices it: each is taken in turn, and the test must fail.
 
-Five places exercise faults. Four do so by themselves and are only read here: CLAUSES of tests/sim/test_resume.py, TEETH
-of tests/sim/test_recovery.py, assert_clause() in the tests of src/change, and the tests that Meson expects to fail. The
-rest stands in NOTICED below, with the smallest program that notices, and is run: once a fault, ended at its first
-failure. A fault that is in none of the five, or in one but no longer in src, is a failure.
+Six places exercise faults. Five do so by themselves and are only read here: CLAUSES of tests/sim/test_resume.py, the
+schedules of tests/sim/test_outages.py, TEETH of tests/sim/test_recovery.py, assert_clause() in the tests of src/change,
+and the tests that Meson expects to fail. The rest stands in NOTICED below, with the smallest program that notices, and is
+run: once a fault, ended at its first failure. A fault that is in none of the six, or in one but no longer in src, is a
+failure.
 
 The programs come from build-asan (made with -Dfaults=true), or from the directory in WIKITALLY_FAULTS_BUILD.
 """
@@ -83,6 +84,8 @@ def table(file, name):
 def elsewhere():
     """-> fault: where it is exercised, for all that other tests exercise"""
     found = {name: 'tests/sim/test_resume.py' for name in table('tests/sim/test_resume.py', 'CLAUSES')}
+    outages = 'tests/sim/test_outages.py'
+    found |= {name: outages for name in re.findall(r"'(R\d+\.\w+)'", (ROOT / outages).read_text())}
     found |= {name: 'tests/sim/test_recovery.py' for name, _ in table('tests/sim/test_recovery.py', 'TEETH').values()}
     for file in (ROOT / 'tests/unit').rglob('*'):
         if file.name == 'meson.build':

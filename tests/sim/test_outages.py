@@ -18,6 +18,7 @@ WIKITALLY_SIM_SEED: one seed instead of each test's own. --faults: needs a build
 """
 import collections
 import copy
+import itertools
 import os
 import random
 import sys
@@ -58,7 +59,22 @@ class Scheduled(model.Connection):
                 self.stall = (max(start, now), stop)
 
 
-model.Connection = Scheduled
+class Dated(model.World):
+    """An upstream in which single records are dated ahead, because their producer's clock is."""
+
+    def __init__(self, rng, p):
+        super().__init__(rng, p)
+        for topic, at, by in p['dated']:
+            wrong = next(m for m in self.messages[topic] if m.kind == 'change' and m.at >= at)
+            right = wrong._replace(dt=wrong.dt + by)
+            self.messages[topic] = [right if m is wrong else m for m in self.messages[topic]]
+            for cluster in TOPICS:
+                rows = [row._replace(msg=right) if row.msg is wrong else row for row in self.log[cluster, topic]]
+                self.log[cluster, topic] = rows
+                self.high[cluster, topic] = list(itertools.accumulate((row.msg.dt for row in rows), max))
+
+
+model.Connection, model.World = Scheduled, Dated
 
 
 def schedule(**other):
@@ -66,7 +82,8 @@ def schedule(**other):
     p = dict(minutes=45, gap=3 * S, pods=(0,), jitter=20, seconds=False, poison=0, poison_by=(90 * S,), bad=0, dups=0, future=0.01,
              first=0, switches=[], both=1, quiet=[], lag=0, mirror_stalls=[], retention=model.FAR, race=0, outages=[], cuts=0,
              stalls=0, omit=0, crash=0, restart=(0,), batch=5, partitions=1, keep=10, cluster=None, no_canary=(), start=MIN,
-             cuts_at=[], stalls_at=[], mute=[], endless=False, within=None, stall_of=None, stall_after=0)
+             cuts_at=[], stalls_at=[], mute=[], endless=False, within=None, stall_of=None, stall_after=0,
+             dated=[])
     p.update(other)
     return p
 
@@ -235,6 +252,48 @@ class Outages(unittest.TestCase):
         self.assertEqual(differences(world, program, base), [])
         if FAULTS:
             self.assertGreater(len(differences(*run(p, 1, ('R3.pyoung',)), base)), 100)
+
+    def ahead(self, p, clause, seed=1, least=1):
+        """Judged as without the interruption; without the clause at least so many events are not."""
+        base = run(uninterrupted(p), seed)[1]
+        world, program, wrong = self.one(p, seed)
+        self.assertEqual(wrong[:4], [])
+        self.journalled(world, program)
+        if FAULTS:
+            self.assertGreaterEqual(len(differences(*run(p, seed, (clause,)), base)), least)
+
+    def test_R3_doubt_a_backlog_that_begins_with_a_record_dated_ahead(self):
+        """The first record after the switch is dated 10 minutes ahead, which is over when it is fetched: it looks like the
+        first of a topic that was quiet. The canary of the other topic must not come before what stands behind it."""
+        for topic in (0, 1):
+            with self.subTest(topic=topic):
+                self.ahead(schedule(first=topic, future=0, outages=[(20 * MIN, 40 * MIN)], switches=[26 * MIN],
+                                    dated=[(TOPICS[1 - topic], 26 * MIN, 10 * MIN)]), 'R3.doubt', least=10)
+
+    def test_R3_first_a_record_dated_ahead_comes_again(self):
+        """It was received before the outage, and what stands behind it must not wait for 9 minutes of the other topic."""
+        for topic in (0, 1):
+            with self.subTest(topic=topic):
+                self.ahead(schedule(first=topic, future=0, outages=[(20 * MIN, 40 * MIN)], switches=[25 * MIN],
+                                    dated=[(TOPICS[topic], 19 * MIN + 30 * S, 10 * MIN)]), 'R3.first', least=10)
+
+    def test_R3_thirds_a_record_from_before_the_journal_is_dated_ahead(self):
+        """Each resume begins with it, and once its time has come it looks newer than the position. Nothing was skipped."""
+        p = schedule(start=5 * MIN, dated=[(TOPICS[0], 3 * MIN, 10 * MIN)], outages=[(8 * MIN, 14 * MIN)])
+        world, program = run(p, 1)
+        self.assertEqual((model.check(world, program), program.pos.gaps), ([], []))
+        if FAULTS:
+            self.assertEqual(len(run(p, 1, ('R3.thirds',))[1].pos.gaps), 1)
+
+    def test_R3_alone_nothing_stands_behind_what_the_upstream_has_not_forgotten(self):
+        """The outage was longer than it keeps; then there are a few changes, and long silences. One connection again, in time."""
+        for topic in (0, 1):
+            with self.subTest(topic=topic):
+                p = schedule(first=topic, future=0, retention=12 * MIN, minutes=60, outages=[(20 * MIN, 38 * MIN)],
+                             quiet=[(18 * MIN, 36 * MIN), (36 * MIN + 2 * S, 60 * MIN)], no_canary=(TOPICS[topic],))
+                self.assertEqual(model.check(*run(p, 1)), [])
+                if FAULTS:
+                    self.assertNotEqual(model.check(*run(p, 1, ('R3.alone',))), [])
 
     def test_R3_again_what_was_filtered_and_produced_twice_is_nothing_new(self):
         """Everything is filtered, everything is produced twice, then the source is silent but for its canaries."""

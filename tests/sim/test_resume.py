@@ -22,6 +22,9 @@ BINARY = None
 # Schedules that the rules do not master; each with the reason. Whoever changes a rule looks here first.
 KNOWN = {}
 
+# Schedules that the first text of the rules, or of their judge, did not master (docs/decisions/0008).
+ONCE_OPEN = [('poison', 77003), ('poison', 77018), ('poison', 77019), ('race', 10006)]
+
 # Fault: schedules found by search (search.py) in which only that clause stands between the program and a failure.
 CLAUSES = {
     'R3.order': [('poison', 3)],
@@ -41,8 +44,8 @@ CLAUSES = {
     'R7.lastall': [('stalled-overlap', 8), ('stalled-overlap', 9)],
 }
 # Not found in some hundred schedules each: R3.again, R3.pyoung, R3.mergekey, R7.cap. tests/unit/source/test_follow.c has
-# tests of their own, which fail without them; test_outages.py has named schedules for R3.again, R3.pyoung and R7.cap. Why none
-# is to be expected for R3.mergekey: branch_key in src/source/merge.c.
+# tests of their own, which fail without them; test_outages.py has named schedules for R3.again, R3.pyoung, R3.doubt, R3.first,
+# R3.thirds, R3.alone and R7.cap. Why none is to be expected for R3.mergekey: branch_key in src/source/merge.c.
 
 
 class Schedules(unittest.TestCase):
@@ -62,6 +65,11 @@ class Schedules(unittest.TestCase):
                     sums[name] += program.ledger[name]
             seed += 1
         print(f'{runs} schedules, seeds {first} to {seed - 1}: {sums}', file=sys.stderr)
+
+    def test_R3_schedules_once_open(self):
+        for scenario, seed in ONCE_OPEN:
+            with self.subTest(scenario=scenario, seed=seed):
+                self.assertEqual(resume.one(BINARY, scenario, seed)[1][:4], [])
 
 
 class Clauses(unittest.TestCase):

@@ -243,13 +243,91 @@ static void R3_not_continuous_twice_then_a_gap(void **state)
         assert_int_equal(eqiad(&f)->high_us, t0 * US_PER_MS); /* the position has not moved */
     }
     reconnect(&f);
-    assert_int_equal(offer_at(&f, 2, 60001, 60001, &outcome), ERR_NONE);
+    assert_int_equal(offer(&f, 2, 60001), OUTCOME_JOURNALLED); /* one alone can be an old one that was dated ahead */
+    assert_int_equal(offer(&f, 3, 60002), OUTCOME_JOURNALLED);
     const struct position *p = admission_position(f.a);
+    assert_int_equal(p->gap_count, 0);
+    assert_int_equal(eqiad(&f)->high_us, t0 * US_PER_MS);
+    assert_int_equal(offer(&f, 4, 60003), OUTCOME_JOURNALLED);
     assert_int_equal(p->gap_count, 1);
     assert_int_equal(p->gaps[0].from_us, t0 * US_PER_MS);
-    assert_int_equal(p->gaps[0].to_us, (t0 + 60001) * US_PER_MS);
+    assert_int_equal(p->gaps[0].to_us, (t0 + 60003) * US_PER_MS);
+    assert_int_equal(eqiad(&f)->high_us, (t0 + 60003) * US_PER_MS);
     commit(&f);
-    assert_int_equal(f.journal->sums[TALLY_EVENT][SOURCE_RECEIVED], 2); /* the refused tries were not received */
+    assert_int_equal(f.journal->sums[TALLY_EVENT][SOURCE_RECEIVED], 4); /* the refused tries were not received */
+    fixture_fini(&f);
+}
+
+static void R3_two_newer_ones_and_an_old_one_are_no_gap(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    enum outcome outcome;
+    offer(&f, 1, 0);
+    for (int i = 0; i < 2; i++) {
+        reconnect(&f);
+        assert_int_equal(offer_at(&f, 2, 60001, 60001, &outcome), ERR_RETRY);
+    }
+    reconnect(&f);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(offer(&f, 2 + 3 * i, 60001), OUTCOME_JOURNALLED);
+        assert_int_equal(offer(&f, 3 + 3 * i, 60002), OUTCOME_JOURNALLED);
+        assert_int_equal(offer(&f, 4 + 3 * i, 10), OUTCOME_JOURNALLED); /* within the table, and never seen */
+    }
+    assert_int_equal(offer(&f, 1, 0), OUTCOME_DUPLICATE);
+    assert_int_equal(admission_position(f.a)->gap_count, 0);
+    assert_int_equal(offer(&f, 11, 20), OUTCOME_JOURNALLED);
+    assert_int_equal(eqiad(&f)->high_us, (t0 + 20) * US_PER_MS); /* continuous */
+    fixture_fini(&f);
+}
+
+/* A gap, and one record behind it: nothing more will come to prove it. */
+static void R3_alone_behind_a_gap(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    static const size_t all[] = {0, 1};
+    struct position *p = admission_position(f.a);
+    enum outcome outcome;
+    offer(&f, 1, 0);
+    for (int i = 0; i < 2; i++) {
+        reconnect(&f);
+        assert_int_equal(offer_at(&f, 2, 60001, 60001, &outcome), ERR_RETRY);
+    }
+    reconnect(&f);
+    assert_int_equal(offer(&f, 2, 60001), OUTCOME_JOURNALLED);
+    assert_false(link_silent(&f.link, p, all + 1, 1)); /* of the other topic */
+    assert_true(link_silent(&f.link, p, all, 2));
+    assert_false(link_silent(&f.link, p, all, 2));
+    assert_int_equal(p->gap_count, 0);
+    reconnect(&f);
+    assert_int_equal(offer(&f, 2, 60001), OUTCOME_DUPLICATE);
+    assert_int_equal(p->gap_count, 1);
+    assert_int_equal(eqiad(&f)->high_us, (t0 + 60001) * US_PER_MS);
+    reconnect(&f);
+    assert_int_equal(offer(&f, 2, 60001), OUTCOME_DUPLICATE); /* the last one received: proven by it from now on */
+    assert_true(link_proven(&f.link, p, all, 1));
+    fixture_fini(&f);
+}
+
+/* No clock but the service's own dates a canary. */
+static void R3_a_canary_proves_a_gap(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    enum outcome outcome;
+    offer(&f, 1, 0);
+    for (int i = 0; i < 3; i++) {
+        reconnect(&f);
+        struct str canary = fake_event(2, "eqiad", t0 + 60001, t0 + 60001, 1002, "canary", "w");
+        assert_int_equal(
+            admission_offer(f.a, &f.link, canary, (t0 + 60001) * US_PER_MS, (struct str){NULL, 0}, &outcome, NULL),
+            i < 2 ? ERR_RETRY : ERR_NONE);
+    }
+    assert_int_equal(admission_position(f.a)->gap_count, 1);
     fixture_fini(&f);
 }
 
@@ -526,6 +604,9 @@ int main(void)
         cmocka_unit_test(R3_known_again_after_a_restart),
         cmocka_unit_test(R3_older_than_the_table_before_the_last_came_again),
         cmocka_unit_test(R3_not_continuous_twice_then_a_gap),
+        cmocka_unit_test(R3_two_newer_ones_and_an_old_one_are_no_gap),
+        cmocka_unit_test(R3_alone_behind_a_gap),
+        cmocka_unit_test(R3_a_canary_proves_a_gap),
         cmocka_unit_test(R3_breaks_are_forgotten_when_the_last_came_again),
         cmocka_unit_test(R5_future_moves_neither_position_nor_clock),
         cmocka_unit_test(R5_canary_moves_time_only_of_the_active_topic),
