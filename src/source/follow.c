@@ -319,12 +319,6 @@ static void tick_proven(struct follow *f, int64_t at_us)
     }
 }
 
-static enum err_class commit_and_heal(struct follow *f, struct err *err)
-{
-    enum err_class cls = follow_commit(f, err);
-    return cls ? cls : follow_heal(f, err);
-}
-
 /* Silence for idle_after: was it real? If so, and it has been for long, the next proof is not due before 15 minutes are
  * over: the windows that ticks can close are closed by then, and each proof is a reconnect. */
 static enum err_class silence(struct follow *f, struct line *line, struct err *err)
@@ -366,7 +360,7 @@ static enum err_class read_on(struct follow *f, struct line *line, enum line_end
             heard = !broken && line->link.fresh ? follow_mono(f) : heard;
         } else if (event == TRANSPORT_CUT || follow_mono(f) >= idle_at) {
             *ret_end = event == TRANSPORT_CUT ? LINE_CUT : LINE_SILENT;
-            return commit_and_heal(f, err);
+            return follow_heal(f, err);
         }
         if (broken) {
             *ret_end = LINE_BROKEN;

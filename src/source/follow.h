@@ -72,7 +72,7 @@ bool follow_cut(struct follow *f, const struct line *line);
 void follow_backoff_quick(struct follow *f);
 
 enum err_class follow_merge(struct follow *f, enum follow_end *ret_end, struct err *err); /* merge.c */
-/* heal.c: one request for the oldest open hole, if it is time; sets when to come again. */
+/* heal.c: commits what waits, then one request for the oldest open hole, if it is time; sets when to come again. */
 enum err_class follow_heal(struct follow *f, struct err *err);
 
 static inline int64_t latest(int64_t a, int64_t b)

@@ -281,7 +281,10 @@ static enum err_class heal_try(struct follow *f, struct hole *hole, struct err *
 
 enum err_class follow_heal(struct follow *f, struct err *err)
 {
-    enum err_class cls = ERR_NONE;
+    enum err_class cls = follow_commit(f, err); /* the journal says what is missing: what waits must be in it */
+    if (cls) {
+        return cls;
+    }
     f->heal_wake_mono_us = INT64_MAX;
     admission_find_holes(f->admission, admission_position(f->admission)->arrival_us);
     struct hole *hole = audit_next_open(admission_audit(f->admission));
