@@ -74,8 +74,9 @@ class Program:
             except Killed:
                 self.stats['crashes'] += 1
                 model.Connection.open_now = 0           # its sockets are gone with it
+                if self.connections:
+                    self.alone_since = self.now
                 self.connections, self.merging = {}, None
-                self.alone_since = self.now
                 self.now += self.rng.choice(self.p['restart'])
             finally:
                 self.end()
@@ -119,8 +120,10 @@ class Program:
             return self.say(f'f {self.now}\n')
         if not healing:
             self.now += self.rng.randrange(50, 900) if self.rng.random() < 0.9 else self.rng.randrange(15 * S)
-            if not self.connections and self.now - self.alone_since > S:
-                self.down.append((self.alone_since, self.now))
+            # One that waits unread is not closed, and dead all the same.
+            since = max((conn.dies for conn in self.connections.values()), default=self.alone_since)
+            if self.now - since > S:
+                self.down.append((since, self.now))
             self.note_merge(len(wanted) == 1)
         conn = model.Connection(self.world, self.now, wanted, omit=not healing)
         self.stats['connects'] += 1
