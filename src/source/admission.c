@@ -287,6 +287,15 @@ bool admission_look(struct admission *a, struct str bytes, size_t *ret_topic, st
     return d.scanned;
 }
 
+bool admission_knows(const struct admission *a, const struct identity *ids, size_t count)
+{
+    bool known = false;
+    for (size_t i = 0; i < count; i++) {
+        known = known || identities_known(a->identities, ids[i]);
+    }
+    return known;
+}
+
 static void count_known(const struct identity_known *k, void *ctx)
 {
     (void)k;

@@ -66,6 +66,7 @@ bool admission_look(struct admission *a, struct str bytes, size_t *ret_topic, st
                     int64_t *ret_dt_us, struct identity ids[2], size_t *ret_id_count);
 /* Can it be decoded now? If not, err says why. */
 bool admission_decodes(struct admission *a, struct str bytes, struct err *err);
+bool admission_knows(const struct admission *a, const struct identity *ids, size_t count); /* any of them */
 size_t admission_identities_known(struct admission *a); /* names in the table that are known; for tests and metrics */
 
 #endif

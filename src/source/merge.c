@@ -23,6 +23,7 @@ enum { SILENT_CONNECTIONS = 3, HANDS = 4 };
 struct hand { /* a record in hand */
     struct buf data;
     int64_t dt_us; /* its valid meta.dt, or TIME_NONE */
+    bool known;    /* a re-delivery: it brings nothing to be merged */
 };
 
 struct branch { /* one topic */
@@ -70,6 +71,7 @@ static void branch_take(struct merge *m, struct branch *b, struct str data)
     if (!admission_look(m->f->admission, data, &topic, &name, &hand->dt_us, ids, &id_count)) {
         hand->dt_us = TIME_NONE;
     }
+    hand->known = admission_knows(m->f->admission, ids, id_count);
 }
 
 /* The earliest meta.dt in hand; TIME_NONE: the first one has none. */
@@ -86,8 +88,8 @@ static int64_t branch_dt(const struct branch *b)
 static bool branch_doubtful(const struct merge *m, const struct branch *b)
 {
     int64_t high_us = admission_position(m->f->admission)->topics[b->topic].high_us, dt_us = branch_dt(b);
-    return !b->looked && b->hand_count < HANDS && b->line.link.topics[b->topic].joined && high_us != TIME_NONE &&
-           dt_us != TIME_NONE && dt_us > high_us + m->f->options.overlap_us &&
+    return !b->looked && b->hand_count < HANDS && !b->hands[0].known && b->line.link.topics[b->topic].joined &&
+           high_us != TIME_NONE && dt_us != TIME_NONE && dt_us > high_us + m->f->options.overlap_us &&
            dt_us <= follow_arrival(m->f, &b->line) + m->f->options.skew_us && !fault("R3.doubt");
 }
 
@@ -163,17 +165,16 @@ static enum err_class branch_read(struct merge *m, struct branch *b, struct err 
 static int64_t branch_key(const struct merge *m, const struct branch *b)
 {
     int64_t arrival_us = follow_arrival(m->f, &b->line), dt_us = branch_dt(b);
-    const struct topic_position *topic = &admission_position(m->f->admission)->topics[b->topic];
+    int64_t high_us = admission_position(m->f->admission)->topics[b->topic].high_us;
     if (dt_us == TIME_NONE) {
         return INT64_MIN; /* no reason to wait */
     }
-    bool redelivery = !b->line.link.topics[b->topic].joined && topic->last.text[0] && topic->breaks < BREAKS_MAX;
-    if (redelivery && !fault("R3.first")) {
-        return earliest(dt_us, latest(topic->high_us, 0)); /* it brings nothing to be merged */
+    if (b->hands[0].known && !fault("R3.first")) {
+        return earliest(dt_us, latest(high_us, 0));
     }
     if (dt_us > arrival_us + m->f->options.skew_us && !fault("R3.pkey")) {
         /* From the future: its own time would hold up all behind it. */
-        return latest(topic->high_us, 0);
+        return latest(high_us, 0);
     }
     return fault("R3.mergekey") ? dt_us : earliest(dt_us, arrival_us);
 }
