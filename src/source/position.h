@@ -17,8 +17,7 @@ struct topic_position {
     char name[TOPIC_NAME_MAX]; /* "eqiad.mediawiki.recentchange" */
     int64_t high_us;           /* highest meta.dt received; TIME_NONE: never heard from */
     struct event_name last;    /* the last record received, whatever became of it, unless it was a re-delivery */
-    int64_t breaks; /* resumes in a row that were not continuous; above BREAKS_MAX: the next newer record is the gap's
-                       end */
+    int64_t breaks; /* resumes in a row that were not continuous; one more than BREAKS_MAX: see link_silent() */
     struct numbering numbering;
 };
 struct gap { /* a resume that could not be proven continuous */
