@@ -46,6 +46,7 @@ class Paths:
     def report(self):
         add = self.bench.add
         for name, what in (('memcpy', 'limit: memcpy of the events'), ('zstd', 'limit: zstd level 1 of them'),
+                           ('zstd_two_threads', 'limit: the same, two threads at once'),
                            ('raw_write_fsync', 'limit: write + fdatasync a MiB'),
                            ('packed_write_fsync', 'limit: the same, packed'), ('sqlite_blobs', 'limit: packed blobs into SQLite')):
             add(what, EVENTS_PER_S, [found[f'{name}_per_s'] for found in self.limits])
