@@ -35,17 +35,30 @@ struct stream {
     z_stream zip;
     int cluster;
     int64_t lag_us[TOPICS];
-    int64_t cut_mono_us; /* cut then */
-    int64_t cut_bytes;   /* cut after that many bytes of body; -1: never */
-    int64_t body_bytes;  /* so far */
-    int64_t rate;        /* bytes a second; 0: no limit */
-    struct buf out;      /* framed, to be sent */
-    struct buf id;
+    int64_t cut_mono_us;       /* cut then */
+    int64_t cut_bytes;         /* cut after that many bytes of body; -1: never */
+    int64_t body_bytes;        /* so far */
+    int64_t rate;              /* bytes a second; 0: no limit */
+    struct buf out;            /* framed, to be sent */
+    struct buf id, text, data; /* of the record at hand; their memory is used again */
     bool over, reset, half_open;
     int64_t stall_us; /* wait that long when all is sent; -1: for ever; 0: no */
 };
 
 /* ---------------------------------------------------------------- bytes */
+
+/* The head of a chunk. Three a record, so not by printf. */
+static void add_chunk_size(struct buf *out, size_t size)
+{
+    unsigned bits = 60;
+    while (bits > 0 && size >> bits == 0) {
+        bits -= 4;
+    }
+    for (; bits < 64; bits -= 4) { /* wraps below 0 */
+        buf_addc(out, "0123456789abcdef"[size >> bits & 15]);
+    }
+    buf_addz(out, "\r\n");
+}
 
 static void frame(struct stream *s, struct str bytes)
 {
@@ -53,7 +66,7 @@ static void frame(struct stream *s, struct str bytes)
         return;
     }
     if (s->chunked) {
-        buf_addf(&s->out, "%zx\r\n", bytes.len);
+        add_chunk_size(&s->out, bytes.len);
     }
     int64_t left = s->cut_bytes < 0 ? NEVER : s->cut_bytes - s->body_bytes;
     if ((int64_t)bytes.len > left) { /* in the middle of a chunk */
@@ -124,10 +137,12 @@ static void add_id(struct stream *s)
     buf_addz(&s->id, "id: [");
     for (size_t i = 0; i < s->place_count; i++) {
         const struct place *p = &s->places[i];
-        buf_addf(&s->id, "%s{\"topic\":\"%s\",\"partition\":%lld,", i ? "," : "", upstream_topics[p->topic],
-                 (long long)p->partition);
+        buf_addz(&s->id, i ? ",{\"topic\":\"" : "{\"topic\":\"");
+        buf_addz(&s->id, upstream_topics[p->topic]);
+        buf_addz(&s->id, "\",\"partition\":");
+        buf_add_int(&s->id, p->partition);
         bool time = p->timestamp != TIME_NONE;
-        buf_addz(&s->id, time ? "\"timestamp\":" : "\"offset\":");
+        buf_addz(&s->id, time ? ",\"timestamp\":" : ",\"offset\":");
         buf_add_int(&s->id, time ? p->timestamp : p->offset);
         buf_addc(&s->id, '}');
     }
@@ -137,29 +152,30 @@ static void add_id(struct stream *s)
 /* data: with each run of CR and LF as one line break, as SSEResponse.send does it. */
 static void emit_data(struct stream *s, const char *event, struct str text)
 {
-    AUTO(buf) struct buf data = {0};
+    struct buf *data = &s->data;
     bool in_break = false;
-    buf_addz(&data, s->json ? "" : "data: ");
+    buf_clear(data);
+    buf_addz(data, s->json ? "" : "data: ");
     if (!memchr(text.ptr, '\n', text.len) && !memchr(text.ptr, '\r', text.len)) {
-        buf_add(&data, text);
+        buf_add(data, text);
     } else {
         for (size_t i = 0; i < text.len; i++) {
             bool is_break = text.ptr[i] == '\n' || text.ptr[i] == '\r';
             if (is_break && !in_break) {
-                buf_addz(&data, s->json ? "\n" : "\ndata: ");
+                buf_addz(data, s->json ? "\n" : "\ndata: ");
             } else if (!is_break) {
-                buf_addc(&data, text.ptr[i]);
+                buf_addc(data, text.ptr[i]);
             }
             in_break = is_break;
         }
     }
-    buf_addz(&data, s->json ? "\n" : "\n\n");
+    buf_addz(data, s->json ? "\n" : "\n\n");
     if (!s->json) {
         add_id(s);
         emit(s, str_of(event));
         emit(s, buf_str(&s->id));
     }
-    emit(s, buf_str(&data));
+    emit(s, buf_str(data));
 }
 
 static int64_t shift_of(const struct stream *s, int topic)
@@ -170,16 +186,16 @@ static int64_t shift_of(const struct stream *s, int topic)
 
 static void emit_entry(struct stream *s, struct place *p, const struct entry *e)
 {
-    AUTO(buf) struct buf text = {0};
-    if (e->offset_at == SIZE_MAX) {
-        buf_add(&text, str_n(e->text, e->len));
-    } else {
-        buf_add(&text, str_n(e->text, e->offset_at));
-        buf_add_int(&text, e->offset + shift_of(s, p->topic));
-        buf_add(&text, str_n(e->text + e->offset_at, e->len - e->offset_at));
+    struct str text = str_n(e->text, e->len);
+    if (e->offset_at != SIZE_MAX) {
+        buf_clear(&s->text);
+        buf_add(&s->text, str_n(e->text, e->offset_at));
+        buf_add_int(&s->text, e->offset + shift_of(s, p->topic));
+        buf_add(&s->text, str_n(e->text + e->offset_at, e->len - e->offset_at));
+        text = buf_str(&s->text);
     }
     p->timestamp = e->timestamp_ms + 1;
-    emit_data(s, "event: message\n", buf_str(&text));
+    emit_data(s, "event: message\n", text);
     s->upstream->stats.records_sent++;
 }
 
@@ -430,4 +446,6 @@ void stream_serve(struct connection *c, const struct request *r, const struct as
     }
     buf_fini(&s.out);
     buf_fini(&s.id);
+    buf_fini(&s.text);
+    buf_fini(&s.data);
 }
