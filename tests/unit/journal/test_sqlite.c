@@ -361,11 +361,14 @@ static void C_S3_corrupt_batch_is_found_named_and_skipped(void **state)
 static void a_journal_without_id_or_partitions_is_refused(void **state)
 {
     struct place *p = *state;
-    static const char *const damage[] = {
+    static const char many_partitions[] =
+        "INSERT INTO partitions (partition, next_offset, bytes) "
+        "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 64) "
+        "SELECT i, 0, 0 FROM n";
+    const char *const damage[] = {
         "UPDATE meta SET value = '', row_sum = NULL WHERE key = 'id'",
         "DELETE FROM meta WHERE key = 'id'",
-        "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 64)"
-        " INSERT INTO partitions (partition, next_offset, bytes) SELECT i, 0, 0 FROM n",
+        many_partitions,
         "DELETE FROM partitions",
     };
     struct err e = {0};
