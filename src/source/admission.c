@@ -28,16 +28,24 @@ struct standing {
     bool by_order; /* older than the table reaches, before the last record came again: a re-delivery */
 };
 
+/* -> index of the first one that is known, or count. */
+static size_t first_known(const struct admission *a, const struct identity *ids, size_t count)
+{
+    size_t i = 0;
+    while (i < count && !identities_known(a->identities, ids[i])) {
+        i++;
+    }
+    return i;
+}
+
 static bool record_known(const struct admission *a, const struct decoded *d, const char **ret_reason)
 {
     static const char *const reasons[] = {"meta.id", "wiki+id"};
-    for (size_t i = 0; i < d->id_count; i++) {
-        if (identities_known(a->identities, d->ids[i])) {
-            *ret_reason = reasons[d->which[i]];
-            return true;
-        }
+    size_t i = first_known(a, d->ids, d->id_count);
+    if (i < d->id_count) {
+        *ret_reason = reasons[d->which[i]];
     }
-    return false;
+    return i < d->id_count;
 }
 
 static bool record_passes(struct admission *a, const struct decoded *d)
@@ -289,11 +297,7 @@ bool admission_look(struct admission *a, struct str bytes, size_t *ret_topic, st
 
 bool admission_knows(const struct admission *a, const struct identity *ids, size_t count)
 {
-    bool known = false;
-    for (size_t i = 0; i < count; i++) {
-        known = known || identities_known(a->identities, ids[i]);
-    }
-    return known;
+    return first_known(a, ids, count) < count;
 }
 
 static void count_known(const struct identity_known *k, void *ctx)

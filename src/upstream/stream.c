@@ -50,11 +50,11 @@ struct stream {
 /* The head of a chunk. Three a record, so not by printf. */
 static void add_chunk_size(struct buf *out, size_t size)
 {
-    unsigned bits = 60;
+    int bits = 60;
     while (bits > 0 && size >> bits == 0) {
         bits -= 4;
     }
-    for (; bits < 64; bits -= 4) { /* wraps below 0 */
+    for (; bits >= 0; bits -= 4) {
         buf_addc(out, "0123456789abcdef"[size >> bits & 15]);
     }
     buf_addz(out, "\r\n");

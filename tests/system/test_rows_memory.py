@@ -11,7 +11,7 @@ import unittest
 
 import wikitally
 
-INJECTIONS = int(os.environ.get('WIKITALLY_RUNS') or wikitally.size(500, 14_000))   # places that there are: some 11,000 of them
+INJECTIONS = int(os.environ.get('WIKITALLY_RUNS') or wikitally.size(500, 14_000))   # of which some 11,000 come by: not every scenario has its share
 KINDS = (('own', False), ('library', False), ('library', True))
 SHIM = wikitally.ROOT / 'tests/fake/fail_alloc.c'
 OUT_OF_MEMORY, ABORTED = 71, -6

@@ -230,19 +230,25 @@ static void R3_older_than_the_table_before_the_last_came_again(void **state)
     fixture_fini(&f);
 }
 
+/* Two resumes that were not continuous, and the next connection, which goes on. */
+static void break_twice(struct fixture *f)
+{
+    enum outcome outcome;
+    offer(f, 1, 0);
+    for (int i = 0; i < 2; i++) {
+        reconnect(f);
+        assert_int_equal(offer_at(f, 2, 60001, 60001, &outcome), ERR_RETRY);
+        assert_int_equal(eqiad(f)->high_us, t0 * US_PER_MS); /* the position has not moved */
+    }
+    reconnect(f);
+}
+
 static void R3_not_continuous_twice_then_a_gap(void **state)
 {
     (void)state;
     struct fixture f;
     fixture_init(&f);
-    enum outcome outcome;
-    offer(&f, 1, 0);
-    for (int i = 0; i < 2; i++) {
-        reconnect(&f);
-        assert_int_equal(offer_at(&f, 2, 60001, 60001, &outcome), ERR_RETRY);
-        assert_int_equal(eqiad(&f)->high_us, t0 * US_PER_MS); /* the position has not moved */
-    }
-    reconnect(&f);
+    break_twice(&f);
     assert_int_equal(offer(&f, 2, 60001), OUTCOME_JOURNALLED); /* one alone can be an old one that was dated ahead */
     assert_int_equal(offer(&f, 3, 60002), OUTCOME_JOURNALLED);
     const struct position *p = admission_position(f.a);
@@ -263,13 +269,7 @@ static void R3_two_newer_ones_and_an_old_one_are_no_gap(void **state)
     (void)state;
     struct fixture f;
     fixture_init(&f);
-    enum outcome outcome;
-    offer(&f, 1, 0);
-    for (int i = 0; i < 2; i++) {
-        reconnect(&f);
-        assert_int_equal(offer_at(&f, 2, 60001, 60001, &outcome), ERR_RETRY);
-    }
-    reconnect(&f);
+    break_twice(&f);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(offer(&f, 2 + 3 * i, 60001), OUTCOME_JOURNALLED);
         assert_int_equal(offer(&f, 3 + 3 * i, 60002), OUTCOME_JOURNALLED);
@@ -290,13 +290,7 @@ static void R3_alone_behind_a_gap(void **state)
     fixture_init(&f);
     static const size_t all[] = {0, 1};
     struct position *p = admission_position(f.a);
-    enum outcome outcome;
-    offer(&f, 1, 0);
-    for (int i = 0; i < 2; i++) {
-        reconnect(&f);
-        assert_int_equal(offer_at(&f, 2, 60001, 60001, &outcome), ERR_RETRY);
-    }
-    reconnect(&f);
+    break_twice(&f);
     assert_int_equal(offer(&f, 2, 60001), OUTCOME_JOURNALLED);
     assert_false(link_silent(&f.link, p, all + 1, 1)); /* of the other topic */
     assert_true(link_silent(&f.link, p, all, 2));
