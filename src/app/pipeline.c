@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { POLL_US = 20000 };
+enum { POLL_US = 2000 };
 
 struct pipeline {
     struct pipeline_options options;
@@ -104,6 +104,8 @@ static enum err_class start_task(struct pipeline *p, struct err *err)
                  .clock = p->options.clock,
                  .handover = p->handover},
         .journal = p->journal,
+        .on_end = p->options.on_end,
+        .on_end_ctx = p->options.on_end_ctx,
     };
     struct sink_options sink = {.directory = p->directory, .task = "results", .clock = p->options.clock};
     enum err_class cls = sink_open_sqlite(&sink, &options.sink, err);
@@ -124,6 +126,8 @@ static void *source_main(void *arg)
     if (!cls && ended)
         task_thread_drain(p->task);
     atomic_store(&p->source_over, true);
+    if (p->options.on_end)
+        p->options.on_end(p->options.on_end_ctx);
     return NULL;
 }
 

@@ -20,6 +20,8 @@ struct pipeline_options {
     const char *listen; /* NULL: no server */
     bool adopt;         /* R15 */
     struct clock *clock;
+    void (*on_end)(void *ctx); /* NULL, or called by its threads when source or task is over: pipeline_poll has news */
+    void *on_end_ctx;
 };
 
 struct pipeline;

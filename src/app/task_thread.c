@@ -30,6 +30,8 @@ struct task_thread {
     atomic_int wanted;
     atomic_bool ended;
     struct err err; /* written by the thread before `ended` */
+    void (*on_end)(void *ctx);
+    void *on_end_ctx;
 };
 
 /* Reads a bounded number of records of each partition. *ret_any: whether there were any. */
@@ -115,6 +117,8 @@ static void *thread_main(void *arg)
         t->err = err;
     }
     atomic_store(&t->ended, true);
+    if (t->on_end)
+        t->on_end(t->on_end_ctx);
     return NULL;
 }
 
@@ -127,6 +131,8 @@ enum err_class task_thread_start(const struct task_thread_options *options, stru
     t->clock = options->task.clock;
     t->commit_every_us = options->task.commit_every_us;
     t->name = options->task.name;
+    t->on_end = options->on_end;
+    t->on_end_ctx = options->on_end_ctx;
     struct task_options task = options->task;
     task.journal = journal_partitions(t->journal) == 1 ? t->journal : NULL; /* several are read by turns */
     enum err_class cls = journal_reader_new(t->journal, &t->reader, err);

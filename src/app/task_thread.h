@@ -10,8 +10,10 @@
 struct task_thread;
 struct task_thread_options {
     struct task_options task;
-    struct journal *journal; /* borrowed; outlives the thread */
-    struct sink *sink;       /* taken: closed when the thread is freed */
+    struct journal *journal;   /* borrowed; outlives the thread */
+    struct sink *sink;         /* taken: closed when the thread is freed */
+    void (*on_end)(void *ctx); /* NULL, or called by the thread when task_thread_ended has become true */
+    void *on_end_ctx;
 };
 /* Loads the task in the caller's thread, so that what is refused is refused before anything runs; then starts. */
 enum err_class task_thread_start(const struct task_thread_options *options, struct task_thread **ret_thread,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * follow.c - see follow.h. Signals are blocked in all threads and waited for here.
+ * follow.c - see follow.h. Signals are blocked in all threads and waited for here; one of them, NEWS, is sent by the
+ * pipeline's own threads, so that an end is seen when it comes.
  */
 #include "cli/follow.h"
 
@@ -16,7 +17,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LOOK_SOON_NS = 20 * 1000000, LOOK_NS = 200 * 1000000, DRAIN_US = 8 * 1000000, LISTEN_BYTES = 32 };
+enum {
+    LOOK_SOON_NS = 20 * 1000000,
+    LOOK_NS = 200 * 1000000,
+    DRAIN_US = 8 * 1000000,
+    LISTEN_BYTES = 32,
+    NEWS = SIGUSR1
+};
 
 int64_t follow_close_after(const struct config *config)
 {
@@ -99,8 +106,8 @@ struct waiting {
     const struct follow *follow;
     const struct reload *reload;
     struct pipeline *pipeline;
-    sigset_t signals;
-    int terminal; /* that it was started at; -1: none */
+    sigset_t signals; /* with NEWS */
+    int terminal;     /* that it was started at; -1: none */
 };
 
 /* -> was it a reload, and not the end? */
@@ -116,11 +123,11 @@ static bool on_hangup(const struct waiting *w)
 static int wait_for_end(const struct waiting *w, struct err *err)
 {
     const struct follow_until *until = &w->follow->until;
-    bool has_end = until->end || until->count > 0 || until->wall_us != TIME_NONE || !pipeline_address(w->pipeline);
+    bool has_end = until->end || until->count > 0 || until->wall_us != TIME_NONE;
     struct timespec pause = {.tv_nsec = has_end ? LOOK_SOON_NS : LOOK_NS};
     for (;;) {
         int number = sigtimedwait(&w->signals, NULL, &pause);
-        if (number > 0 && !(number == SIGHUP && on_hangup(w)))
+        if (number > 0 && number != NEWS && !(number == SIGHUP && on_hangup(w)))
             return number;
         enum pipeline_state state = pipeline_poll(w->pipeline, err);
         bool nothing_left =
@@ -136,7 +143,14 @@ static void block_signals(sigset_t *ret_signals)
     sigaddset(ret_signals, SIGINT);
     sigaddset(ret_signals, SIGTERM);
     sigaddset(ret_signals, SIGHUP);
+    sigaddset(ret_signals, NEWS);
     pthread_sigmask(SIG_BLOCK, ret_signals, NULL);
+}
+
+/* From a thread of the pipeline; the main thread is not one. */
+static void send_news(void *main_thread)
+{
+    pthread_kill(*(const pthread_t *)main_thread, NEWS);
 }
 
 /* Gives up what is not needed, then starts. In between the browser's process is begun, which keeps its rights. */
@@ -175,6 +189,9 @@ int follow_pipeline(struct cli *cli, const struct pipeline_options *options, con
     struct waiting waiting = {.follow = follow, .reload = &reload, .terminal = terminal()};
     struct pipeline_options started = *options;
     char listen[LISTEN_BYTES];
+    pthread_t self = pthread_self();
+    started.on_end = send_news;
+    started.on_end_ctx = &self;
     block_signals(&waiting.signals);
     if (start(cli, &started, follow, listen, &waiting.pipeline, err))
         return err_exit_code(err);
@@ -188,6 +205,7 @@ int follow_pipeline(struct cli *cli, const struct pipeline_options *options, con
         diag_info("run", "ending on signal %d", number);
     signal(SIGINT, on_second_signal);
     signal(SIGTERM, on_second_signal);
+    sigdelset(&waiting.signals, NEWS); /* stays blocked: it may come late */
     pthread_sigmask(SIG_UNBLOCK, &waiting.signals, NULL);
     int64_t deadline_us = number ? clock_mono(&clock_real) + DRAIN_US : INT64_MAX;
     enum err_class cls = pipeline_stop(waiting.pipeline, deadline_us, err);
