@@ -383,16 +383,17 @@ static enum err_class table_columns(struct sqlite_sink *s, const struct result_s
     return c;
 }
 
-/* wt_sum() over the table's columns, as db_sum.c takes them: of a new row, and of one that is there: what is set (R8),
- * and what stays. */
+/* wt_sum() over the table's columns, as db_sum.c takes them: of a new row, and of one that is there, which becomes the
+ * new one (R8) but for its created_at, so that their sums are the same; or where a column is of an earlier definition:
+ * that one is kept. */
 static void sums_add(struct sqlite_aggregation *a, const struct table_column *list, size_t count, struct buf *is_new,
                      struct buf *is_there)
 {
     const char *before = "wt_sum(";
+    bool earlier = false;
     a->sum_count = 0;
     for (size_t i = 0; i < count && a->sum_count < DB_SUM_COLUMNS; i++) {
         size_t at = list[i].at;
-        bool set = (at >= ROW_FINAL && at <= ROW_EPOCH) || at > ROW_KEY + a->schema->key_count;
         if (!list[i].is_summed) {
             continue;
         }
@@ -400,13 +401,24 @@ static void sums_add(struct sqlite_aggregation *a, const struct table_column *li
             buf_addf(is_new, "%sc%zu", before, at);
         } else {
             buf_addf(is_new, "%sNULL", before);
+            earlier = true;
         }
-        buf_addf(is_there, "%s%s\"%.*s\"", before, set ? "excluded." : "", STR_ARG(list[i].name));
+        buf_addf(is_there, "%s%s\"%.*s\"", before, at ? "excluded." : "", STR_ARG(list[i].name));
         a->sum_columns[a->sum_count++] = (uint8_t)at;
         before = ", ";
     }
     buf_addc(is_new, ')');
     buf_addc(is_there, ')');
+    if (!earlier) {
+        buf_clear(is_there);
+        buf_addz(is_there, "excluded.row_sum");
+    }
+}
+
+/* Of a row that is there: all but the primary key and when it was made. */
+static bool is_set(size_t at)
+{
+    return at == ROW_WINDOW_END || (at >= ROW_FINAL && at <= ROW_EPOCH) || at > ROW_KEY;
 }
 
 /* One statement for all rows of a lane (sqlite_rows.c). */
@@ -439,19 +451,15 @@ enum err_class sqlite_row_statement(struct sqlite_sink *s, struct sqlite_aggrega
             buf_addf(&values, "c%zu", list[i].at);
         }
     }
-    for (size_t i = 0; i < schema->measure_count; i++) {
-        buf_addf(&set, ", \"%s\" = excluded.\"%s\"", schema->measures[i].name, schema->measures[i].name);
-        if (schema->measures[i].sketch) {
-            buf_addf(&set, ", \"%s_sketch\" = excluded.\"%s_sketch\"", schema->measures[i].name,
-                     schema->measures[i].name);
+    for (size_t i = 0; i < count; i++) {
+        if (is_set(list[i].at)) {
+            buf_addf(&set, ", \"%.*s\" = excluded.\"%.*s\"", STR_ARG(list[i].name), STR_ARG(list[i].name));
         }
     }
     buf_addf(&sql,
              ") SELECT %s FROM wt_commit WHERE true"
-             " ON CONFLICT (window_start, key, partition, generation) DO UPDATE SET final = excluded.final,"
-             " revision = excluded.revision, closed_by = excluded.closed_by, epoch = excluded.epoch,"
-             " row_sum = %s%s",
-             values.ptr, sum.ptr, set.len ? set.ptr : "");
+             " ON CONFLICT (window_start, key, partition, generation) DO UPDATE SET row_sum = %s%s",
+             values.ptr, sum.ptr, set.ptr);
     if (!fault("R8.rank")) {
         buf_addz(&sql, " WHERE (excluded.epoch, excluded.revision, excluded.final) > (epoch, revision, final)");
     }
