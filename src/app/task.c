@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 enum { PENDING_ROWS = 40000, KEYS_TOTAL = 2000000, BYTES_A_KEY = 512 };
+enum { COMMITS = sizeof(((struct task *)NULL)->commits) / sizeof(struct taken) };
 
 /* ---- life */
 
@@ -82,7 +83,10 @@ void task_free(struct task *t)
     field_set_free(t->fields);
     arena_fini(&t->generation_memory);
     arena_fini(&t->page_memory);
-    arena_fini(&t->commit_memory);
+    for (size_t i = 0; i < COMMITS; i++) {
+        arena_fini(&t->commits[i].memory);
+        arena_fini(&t->commits[i].dead_memory);
+    }
     arena_fini(&t->dead_memory);
     free(t->dead);
     free(t->values);
@@ -222,13 +226,16 @@ enum err_class task_read(struct task *t, uint32_t partition, size_t max_records,
     if (!t->loaded) {
         return err_set(err, ERR_FATAL, EXIT_INTERNAL, "task \"%s\" is not loaded", t->name);
     }
+    *ret_read = 0;
+    if (partition >= t->partitions && t->commit_count > 0) { /* the sink is in use */
+        return ERR_NONE;
+    }
     if (partition >= t->partitions) {
         enum err_class cls = task_lanes_add(t, partition, err);
         if (cls != ERR_NONE) {
             return cls;
         }
     }
-    *ret_read = 0;
     if (t->aggregation_count == 0 || task_full(t)) {
         t->exhausted[partition] = t->aggregation_count == 0;
         return ERR_NONE;
@@ -276,27 +283,6 @@ static enum err_class shows(struct task *t, const struct task_commit *c, size_t 
     return ERR_NONE;
 }
 
-static enum err_class commit_make(struct task *t, struct task_commit *ret_commit, struct err *err)
-{
-    struct lane_commit *lanes =
-        arena_alloc(&t->commit_memory, (t->aggregation_count * t->partitions + 1) * sizeof(*lanes));
-    struct task_commit c = {
-        .lanes = lanes, .dead = t->dead, .dead_count = t->dead_count, .wall_us = clock_wall(t->clock)};
-    for (size_t i = 0; i < t->aggregation_count; i++) {
-        for (uint32_t p = 0; p < t->partitions; p++) {
-            c.lane_count += lane_commit(t->aggregations[i].lanes[p], &t->commit_memory, &lanes[c.lane_count]);
-        }
-    }
-    for (size_t i = 0; i < c.lane_count; i++) {
-        enum err_class cls = shows(t, &c, lanes[i].aggregation, &lanes[i].show, err);
-        if (cls != ERR_NONE) {
-            return cls;
-        }
-    }
-    *ret_commit = c;
-    return ERR_NONE;
-}
-
 void task_keep_publish(struct task *t, uint32_t p)
 {
     int64_t keep = INT64_MAX;
@@ -321,36 +307,83 @@ static void commit_done(struct task *t, const struct task_commit *c)
             a->shown = l->generation;
         }
     }
-    task_metrics(t, c); /* before lane_committed: it still has the ledger */
+    task_metrics(t, c);
     for (size_t i = 0; i < c->lane_count; i++) {
         const struct lane_commit *l = &c->lanes[i];
         lane_committed(t->aggregations[l->aggregation].lanes[l->partition], l);
     }
-    task_dead_clear(t);
     for (uint32_t p = 0; p < t->partitions; p++) {
         task_keep_publish(t, p);
     }
 }
 
-enum err_class task_commit(struct task *t, struct err *err)
+void task_commit_take(struct task *t)
 {
-    struct task_commit commit = {0};
-    if (!t->loaded) {
-        return ERR_NONE;
+    struct taken *c = &t->commits[(t->commit_first + t->commit_count) % COMMITS];
+    if (!t->loaded || t->commit_count == COMMITS) {
+        return;
     }
-    arena_reset(&t->commit_memory);
-    enum err_class cls = commit_make(t, &commit, err);
-    if (cls != ERR_NONE || commit.lane_count == 0) {
-        return cls;
+    arena_reset(&c->memory);
+    arena_reset(&c->dead_memory);
+    c->lanes = arena_alloc(&c->memory, (t->aggregation_count * t->partitions + 1) * sizeof(*c->lanes));
+    c->commit = (struct task_commit){.lanes = c->lanes, .wall_us = clock_wall(t->clock)};
+    for (size_t i = 0; i < t->aggregation_count; i++) {
+        for (uint32_t p = 0; p < t->partitions; p++) {
+            c->commit.lane_count +=
+                lane_commit(t->aggregations[i].lanes[p], &c->memory, &c->lanes[c->commit.lane_count]);
+        }
     }
-    cls = t->sink->ops->commit(t->sink, &commit, err);
+    if (c->commit.lane_count > 0) {
+        task_dead_take(t, c);
+        t->commit_count++;
+    }
+}
+
+enum err_class task_commit_next(struct task *t, bool *ret_any, struct err *err)
+{
+    struct taken *c = &t->commits[t->commit_first];
+    *ret_any = t->commit_count > 0;
+    for (size_t i = 0; *ret_any && i < c->commit.lane_count; i++) {
+        enum err_class cls = shows(t, &c->commit, c->lanes[i].aggregation, &c->lanes[i].show, err);
+        if (cls != ERR_NONE) {
+            return cls;
+        }
+    }
+    return ERR_NONE;
+}
+
+enum err_class task_commit_store(struct task *t, struct err *err)
+{
+    return t->sink->ops->commit(t->sink, &t->commits[t->commit_first].commit, err);
+}
+
+void task_commit_end(struct task *t, enum err_class cls)
+{
     if (cls == ERR_NONE) {
         (void)failpoint("task.committed");
-        commit_done(t, &commit);
+        commit_done(t, &t->commits[t->commit_first].commit);
+        t->commit_first = (t->commit_first + 1) % COMMITS;
+        t->commit_count--;
     } else if (cls == ERR_FATAL) {
         task_lanes_drop(t);
     }
-    return cls;
+}
+
+enum err_class task_commit(struct task *t, struct err *err)
+{
+    for (;;) {
+        bool any;
+        task_commit_take(t);
+        enum err_class cls = task_commit_next(t, &any, err);
+        if (cls != ERR_NONE || !any) {
+            return cls;
+        }
+        cls = task_commit_store(t, err);
+        task_commit_end(t, cls);
+        if (cls != ERR_NONE) {
+            return cls;
+        }
+    }
 }
 
 /* ---- looking */
@@ -375,6 +408,9 @@ bool task_full(const struct task *t)
 
 bool task_at_end(struct task *t)
 {
+    if (t->commit_count > 0) {
+        return false;
+    }
     for (uint32_t p = 0; p < t->partitions; p++) {
         for (size_t i = 0; i < t->aggregation_count; i++) {
             if (lane_dirty(t->aggregations[i].lanes[p])) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * task.h - a task (design.md section 2): a journal reader, its aggregations, one sink, its own positions. Steppable, so
- * that tests can crash it between any two steps; the program's thread calls task_run. Recovery and generations (R10,
- * R15) follow class World.load / generation / adopt of tests/oracle/recovery_model.py.
+ * that tests can crash it between any two steps; the program's threads are in task_thread.c. Recovery and generations
+ * (R10, R15) follow class World.load / generation / adopt of tests/oracle/recovery_model.py.
  */
 #ifndef WIKITALLY_APP_TASK_H
 #define WIKITALLY_APP_TASK_H
@@ -30,7 +30,8 @@ struct task_options {
 
 struct task;
 /* Checks the declarations and prepares the sink. Reader and sink are borrowed, outlive the task, and are used by this
- * thread only; the sink's schemas are the task's: after task_free the sink may only be closed. Zero limits: defaults.
+ * thread only, but for task_commit_store; the sink's schemas are the task's: after task_free the sink may only be
+ * closed. Zero limits: defaults.
  */
 enum err_class task_new(const struct task_options *options, struct journal_reader *reader, struct sink *sink,
                         struct task **ret_task, struct err *err);
@@ -47,7 +48,18 @@ enum err_class task_read(struct task *t, uint32_t partition, size_t max_records,
 /* To be called when task_read finds nothing more: where the journal's last records were taken out (journal repair),
  * books them as a gap (R12), for a record after them may never come. */
 enum err_class task_tail(struct task *t, struct err *err);
-/* Commits what may be committed. ERR_FATAL/EXIT_FENCED: another owner; what is in memory is dropped. */
+/* A commit in steps, so that the task can read on while it is stored.
+ *
+ * take: all that may be committed becomes a commit's, unless two are on their way. */
+void task_commit_take(struct task *t);
+/* The older one is to be stored; *ret_any false: there is none. ERR_RETRY: to be called again. */
+enum err_class task_commit_next(struct task *t, bool *ret_any, struct err *err);
+/* Stores it. Of any one thread; the task's own may read, feed and take meanwhile, and nothing else. ERR_RETRY: not now.
+ * ERR_FATAL/EXIT_FENCED: another owner. */
+enum err_class task_commit_store(struct task *t, struct err *err);
+/* What store returned. ERR_FATAL: what is in memory is dropped. */
+void task_commit_end(struct task *t, enum err_class stored);
+/* All of it, and those that could not be stored before. */
 enum err_class task_commit(struct task *t, struct err *err);
 /* Offsets per partition below which the journal may forget: min(replay_from, position - 1); any thread. Before the
  * first load: 0 = keep all; after a refused one INT64_MAX: offsets of another journal hold back nothing (R15). */

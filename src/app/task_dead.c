@@ -62,6 +62,20 @@ bool task_dead_full(const struct task *t)
     return t->dead_count >= TASK_DEAD_MAX || t->dead_memory.used_bytes >= TASK_DEAD_BYTES_MAX;
 }
 
+void task_dead_take(struct task *t, struct taken *c)
+{
+    struct arena empty = c->dead_memory;
+    struct dead_letter *dead = arena_alloc(&c->memory, (t->dead_count + 1) * sizeof *dead);
+    if (t->dead_count > 0) {
+        memcpy(dead, t->dead, t->dead_count * sizeof *dead);
+    }
+    c->commit.dead = dead;
+    c->commit.dead_count = t->dead_count;
+    c->dead_memory = t->dead_memory;
+    t->dead_memory = empty;
+    t->dead_count = 0;
+}
+
 void task_dead_clear(struct task *t)
 {
     t->dead_count = 0;

@@ -317,6 +317,7 @@ void task_lanes_drop(struct task *t)
     }
     t->partitions = 0;
     t->loaded = false;
+    t->commit_count = 0;
     task_dead_clear(t);
 }
 

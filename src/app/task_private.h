@@ -22,6 +22,12 @@ struct task_aggregation {
     int64_t done[PARTITION_MAX]; /* farthest position of any generation at the load: dead letters below are written */
 };
 
+struct taken { /* a commit, and what it is in */
+    struct task_commit commit;
+    struct lane_commit *lanes; /* commit.lanes */
+    struct arena memory, dead_memory;
+};
+
 struct task {
     struct task_options options;
     char *name;
@@ -40,7 +46,10 @@ struct task {
     uint32_t partitions; /* that have lanes */
     bool exhausted[PARTITION_MAX];
     int64_t ends[PARTITION_MAX];
-    struct arena generation_memory, page_memory, commit_memory;
+    struct arena generation_memory, page_memory;
+
+    struct taken commits[2]; /* those that are on their way */
+    size_t commit_first, commit_count;
 
     struct arena dead_memory;
     struct dead_letter *dead; /* found since the last commit, each record once */
@@ -61,6 +70,7 @@ struct generation_begin generation_begin_of(const struct generation *g, uint32_t
 /* task_dead.c: books the dead letter of a record unless it was written before. */
 void task_dead_add(struct task *t, const struct decoded *d, size_t time_field, enum dead_reason reason);
 bool task_dead_full(const struct task *t);
+void task_dead_take(struct task *t, struct taken *c); /* they are the commit's then */
 void task_dead_clear(struct task *t);
 
 /* task_metrics.c: after a commit. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * task_thread.c - see task_thread.h. A sink that cannot take a commit for now (busy, full) is tried again with growing
- * pauses; the task keeps its rows, reads no further, and retention keeps its records.
+ * task_thread.c - see task_thread.h. Two threads: the task reads and counts while the one before its commits is stored
+ * by the other. A sink that cannot take a commit for now (busy, full) is tried again with growing pauses; the task
+ * keeps its rows, reads no further than the next commit, and retention keeps its records.
  */
 #include "app/task_thread.h"
 
@@ -17,8 +18,22 @@ enum { READ_AT_ONCE = 4096, WORTH_ROWS = 8192 };
 enum { WAIT_MIN_US = 1000, WAIT_MAX_US = 1000000, RETRY_MIN_US = 100000, RETRY_MAX_US = 10000000 };
 enum wanted { WANT_RUN, WANT_DRAIN, WANT_STOP };
 
+enum store_state { STORE_IDLE, STORE_ASKED, STORE_DONE, STORE_STOP };
+
+/* A commit on its way to the sink. */
+struct store {
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    enum store_state state;
+    enum err_class cls; /* once DONE */
+    struct err err;
+};
+
 struct task_thread {
     struct task *task;
+    struct store store;
     struct journal *journal;
     struct journal_reader *reader;
     struct sink *sink;
@@ -55,20 +70,105 @@ static void pause_for(struct task_thread *t, int64_t pause_us)
         t->clock->sleep_us(t->clock, RETRY_MIN_US);
 }
 
-static enum err_class commit(struct task_thread *t, struct err *err)
+/* ---- storing */
+
+static enum err_class store_now(struct task_thread *t, struct err *err)
 {
-    int64_t pause_us = RETRY_MIN_US, began = clock_mono(t->clock);
-    enum err_class cls;
-    while ((cls = task_commit(t->task, err)) == ERR_RETRY) {
+    int64_t began = clock_mono(t->clock);
+    enum err_class cls = task_commit_store(t->task, err);
+    metric_observe(METRIC_SINK_FLUSH, "sink=\"sqlite\"", (double)(clock_mono(t->clock) - began) / 1e6);
+    return cls;
+}
+
+static void *store_main(void *arg)
+{
+    struct task_thread *t = arg;
+    struct store *s = &t->store;
+    pthread_setname_np(pthread_self(), "store");
+    pthread_mutex_lock(&s->lock);
+    while (s->state != STORE_STOP) {
+        if (s->state != STORE_ASKED) {
+            pthread_cond_wait(&s->changed, &s->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&s->lock);
+        struct err err = {0};
+        enum err_class cls = store_now(t, &err);
+        pthread_mutex_lock(&s->lock);
+        s->cls = cls;
+        s->err = err;
+        s->state = s->state == STORE_STOP ? STORE_STOP : STORE_DONE;
+        pthread_cond_broadcast(&s->changed);
+        journal_wake(t->journal);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+static void store_tell(struct task_thread *t, enum store_state state)
+{
+    pthread_mutex_lock(&t->store.lock);
+    t->store.state = state;
+    pthread_cond_broadcast(&t->store.changed);
+    pthread_mutex_unlock(&t->store.lock);
+}
+
+static enum err_class store_again(struct task_thread *t, struct err *err)
+{
+    int64_t pause_us = RETRY_MIN_US;
+    enum err_class cls = ERR_RETRY;
+    while (cls == ERR_RETRY) {
         diag_warn("task", "%s: %s; trying again", t->name, err->text);
         if (atomic_load(&t->wanted) == WANT_STOP)
             return ERR_RETRY;
         pause_for(t, pause_us);
         pause_us = pause_us * 2 < RETRY_MAX_US ? pause_us * 2 : RETRY_MAX_US;
+        cls = store_now(t, err);
     }
-    metric_observe(METRIC_SINK_FLUSH, "sink=\"sqlite\"", (double)(clock_mono(t->clock) - began) / 1e6);
     return cls;
 }
+
+/* Ends the commit that is on its way, if there is one and it is stored or `wait`. *ret_busy: it is still on its way. */
+static enum err_class store_settle(struct task_thread *t, bool wait, bool *ret_busy, struct err *err)
+{
+    struct store *s = &t->store;
+    pthread_mutex_lock(&s->lock);
+    while (wait && s->state == STORE_ASKED)
+        pthread_cond_wait(&s->changed, &s->lock);
+    *ret_busy = s->state == STORE_ASKED;
+    bool done = s->state == STORE_DONE;
+    s->state = done ? STORE_IDLE : s->state;
+    enum err_class cls = s->cls;
+    if (done && cls)
+        *err = s->err;
+    pthread_mutex_unlock(&s->lock);
+    if (!done)
+        return ERR_NONE;
+    cls = cls == ERR_RETRY ? store_again(t, err) : cls;
+    task_commit_end(t->task, cls);
+    return cls;
+}
+
+/* Takes what there is while the one before is stored yet; wait: until this one is, too. */
+static enum err_class commit(struct task_thread *t, bool wait, struct err *err)
+{
+    bool busy, any = false;
+    task_commit_take(t->task);
+    enum err_class cls = store_settle(t, true, &busy, err);
+    while (!cls && (cls = task_commit_next(t->task, &any, err)) == ERR_RETRY) {
+        diag_warn("task", "%s: %s; trying again", t->name, err->text);
+        if (atomic_load(&t->wanted) == WANT_STOP)
+            return ERR_RETRY;
+        pause_for(t, RETRY_MIN_US);
+        cls = ERR_NONE;
+    }
+    if (cls || !any)
+        return cls;
+    store_tell(t, STORE_ASKED);
+    return wait ? store_settle(t, true, &busy, err) : ERR_NONE;
+}
+
+/* ---- the task's thread */
 
 /* For something new: an append, or another wish (journal_wake). */
 static void wait_for_news(struct task_thread *t, uint64_t seen, int64_t wait_us)
@@ -77,33 +177,61 @@ static void wait_for_news(struct task_thread *t, uint64_t seen, int64_t wait_us)
     journal_wait(t->journal, seen, wait_us);
 }
 
+struct turn { /* of the loop */
+    enum wanted wanted;
+    bool any;       /* something was read */
+    bool busy;      /* a commit is on its way */
+    bool again;     /* the journal was busy */
+    int64_t due_us; /* until the trigger */
+};
+
+/* Nothing to read and a lot to write: it would wait for the source, and the source for it later. */
+static bool is_due(const struct task_thread *t, const struct turn *turn)
+{
+    bool worth = !turn->any && task_rows(t->task) >= WORTH_ROWS;
+    return task_full(t->task) || (!turn->busy && (worth || turn->due_us <= 0));
+}
+
+static bool is_last(const struct turn *turn)
+{
+    return turn->wanted == WANT_STOP || (turn->wanted == WANT_DRAIN && !turn->any);
+}
+
+static enum err_class take_turn(struct task_thread *t, struct turn *turn, struct err *err)
+{
+    enum err_class cls = store_settle(t, false, &turn->busy, err);
+    if (!cls && turn->wanted != WANT_STOP)
+        cls = read_some(t, &turn->any, err);
+    if (cls == ERR_RETRY) { /* a busy journal: what was read so far is kept, the rest comes again */
+        diag_warn("task", "%s: %s; trying again", t->name, err->text);
+        turn->again = true;
+        return ERR_NONE;
+    }
+    return cls;
+}
+
 static enum err_class loop(struct task_thread *t, struct err *err)
 {
     int64_t committed_us = clock_mono(t->clock);
     for (;;) {
         uint64_t seen = journal_wait(t->journal, 0, 0); /* the number now, before looking at anything */
-        enum wanted wanted = (enum wanted)atomic_load(&t->wanted);
-        bool any = false, again = false;
-        enum err_class cls = wanted == WANT_STOP ? ERR_NONE : read_some(t, &any, err);
-        if (cls == ERR_RETRY) { /* a busy journal: what was read so far is kept, the rest comes again */
-            diag_warn("task", "%s: %s; trying again", t->name, err->text);
-            cls = ERR_NONE;
-            again = true;
-        }
-        /* Nothing to read and a lot to write: it would wait for the source, and the source for it later. */
-        bool due = task_full(t->task) || (!any && task_rows(t->task) >= WORTH_ROWS) ||
-                   clock_mono(t->clock) - committed_us >= t->commit_every_us;
-        if (!cls && (due || wanted == WANT_STOP || (wanted == WANT_DRAIN && !any))) {
-            cls = commit(t, err);
+        struct turn turn = {.wanted = (enum wanted)atomic_load(&t->wanted)};
+        enum err_class cls = take_turn(t, &turn, err);
+        turn.due_us = committed_us + t->commit_every_us - clock_mono(t->clock);
+        bool last = is_last(&turn);
+        if (!cls && (last || is_due(t, &turn))) {
+            cls = commit(t, last, err);
             committed_us = clock_mono(t->clock);
+            turn.due_us = t->commit_every_us;
         }
         if (cls)
             return cls;
-        if (wanted == WANT_STOP || (wanted == WANT_DRAIN && !any && task_at_end(t->task)))
+        if (turn.wanted == WANT_STOP || (last && task_at_end(t->task)))
             return ERR_NONE;
-        int64_t left_us = committed_us + t->commit_every_us - clock_mono(t->clock);
-        if (!any)
-            wait_for_news(t, seen, again && left_us > RETRY_MIN_US ? RETRY_MIN_US : left_us);
+        if (turn.again && turn.due_us > RETRY_MIN_US)
+            turn.due_us = RETRY_MIN_US;
+        if (!turn.any) /* a commit that is stored wakes it too */
+            wait_for_news(t, seen, turn.busy && !turn.again ? WAIT_MAX_US : turn.due_us);
     }
 }
 
@@ -130,6 +258,8 @@ enum err_class task_thread_start(const struct task_thread_options *options, stru
     t->sink = options->sink;
     t->clock = options->task.clock;
     t->commit_every_us = options->task.commit_every_us;
+    pthread_mutex_init(&t->store.lock, NULL);
+    pthread_cond_init(&t->store.changed, NULL);
     t->name = options->task.name;
     t->on_end = options->on_end;
     t->on_end_ctx = options->on_end_ctx;
@@ -140,7 +270,9 @@ enum err_class task_thread_start(const struct task_thread_options *options, stru
         cls = task_new(&task, t->reader, t->sink, &t->task, err);
     if (!cls)
         cls = task_load(t->task, err);
-    if (!cls && pthread_create(&t->thread, NULL, thread_main, t) != 0)
+    if (!cls)
+        t->store.started = pthread_create(&t->store.thread, NULL, store_main, t) == 0;
+    if (!cls && (!t->store.started || pthread_create(&t->thread, NULL, thread_main, t) != 0))
         cls = err_set(err, ERR_FATAL, EXIT_OSERR, "cannot start a thread for task \"%s\"", t->name);
     if (cls) {
         task_thread_free(t);
@@ -195,6 +327,12 @@ void task_thread_free(struct task_thread *t)
     task_thread_stop(t);
     if (t->started)
         pthread_join(t->thread, NULL);
+    if (t->store.started) {
+        store_tell(t, STORE_STOP);
+        pthread_join(t->store.thread, NULL);
+    }
+    pthread_cond_destroy(&t->store.changed);
+    pthread_mutex_destroy(&t->store.lock);
     task_free(t->task);
     journal_reader_close(t->reader);
     if (t->sink)

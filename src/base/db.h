@@ -4,7 +4,8 @@
  * exactly one writing connection per file, checkpoints from it only; all other connections are read-only. A file says
  * what it is (application_id) and in which version (user_version).
  *
- * A connection belongs to one thread. SQL texts are constants or made of checked identifiers; values are bound.
+ * A connection belongs to one thread at a time. SQL texts are constants or made of checked identifiers; values are
+ * bound.
  */
 #ifndef WIKITALLY_BASE_DB_H
 #define WIKITALLY_BASE_DB_H

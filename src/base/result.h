@@ -85,8 +85,6 @@ struct mark {
     struct time_state before;
 }; /* R12: first record of an arrival-minute */
 
-struct lane_rows;
-
 /* One lane's share of a commit. */
 struct lane_commit {
     size_t aggregation; /* index in the schemas given to sink prepare */
@@ -95,12 +93,9 @@ struct lane_commit {
     int64_t epoch;         /* of this generation: stands above the revisions */
     int64_t old_version;   /* compare-and-set: what the stored line must have */
     struct task_line line; /* the new one */
-    /* Each (window, key) once: a list, or NULL and `row` makes the i-th whenever it is asked for it, to be read before
-     * it is asked again. All at once they would be megabytes that are read once. A lane gives them by window and key,
-     * so that a B-tree is written from left to right, which takes half of the time; no sink may rely on that. */
+    /* Each (window, key) once. A lane gives them by window and key, so that a B-tree is written from left to right,
+     * which takes half of the time; no sink may rely on that. */
     const struct result_row *rows;
-    void (*row)(const struct lane_commit *l, size_t i, struct result_row *ret_row);
-    struct lane_rows *made_from; /* of who made `row` */
     size_t row_count;
     const struct tally_row *tally; /* bucket: enum task_bucket */
     size_t tally_count;
@@ -110,16 +105,6 @@ struct lane_commit {
     size_t mark_count;
     bool show; /* readers switch to this generation with this commit */
 };
-
-static inline struct result_row lane_commit_row(const struct lane_commit *l, size_t i)
-{
-    struct result_row row;
-    if (l->rows != NULL) {
-        return l->rows[i];
-    }
-    l->row(l, i, &row);
-    return row;
-}
 
 struct task_commit {
     const struct lane_commit *lanes;

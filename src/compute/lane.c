@@ -79,7 +79,7 @@ struct lane *lane_new(const struct aggregation *a, size_t index, int64_t generat
     l->generation = generation;
     l->epoch = epoch;
     l->partition = partition;
-    l->position = line->position;
+    l->position = l->taken_position = line->position;
     l->version = line->version;
     l->replay_from = line->replay_from;
     l->next = line->replay_from;
@@ -114,7 +114,6 @@ void lane_free(struct lane *l)
     stream_time_fini(&l->before);
     tally_fini(&l->tally);
     arena_fini(&l->mark_texts);
-    arena_fini(&l->row_texts);
     buf_fini(&l->measuring.scratch);
     buf_fini(&l->key);
     free(l->gaps.at);
@@ -243,7 +242,7 @@ static enum err_class row_add(struct lane *l, struct window *w, const struct dec
     row->revision = d->record->offset;
     if (fresh) {
         row_touch(l, w, number);
-        l->other += number == w->other;
+        l->counts.other += number == w->other;
     }
     return ERR_NONE;
 }
@@ -305,8 +304,8 @@ static enum err_class windows_count(struct lane *l, const struct decoded *d, int
 
 static void counters_add(struct lane *l, const struct verdict *v)
 {
-    l->late += !v->counted && !v->refused;
-    l->amended += v->amended;
+    l->counts.late += !v->counted && !v->refused;
+    l->counts.amended += v->amended;
     l->pairs_counted += v->pairs_counted;
     l->pairs_late += v->pairs_late;
 }

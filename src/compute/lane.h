@@ -50,11 +50,12 @@ enum err_class lane_feed(struct lane *l, const struct decoded *d, enum dead_reas
  * come. now_us: no earlier than any of them can have arrived. */
 void lane_hole_at_end(struct lane *l, int64_t end, int64_t now_us);
 
-bool lane_dirty(const struct lane *l); /* anything that a commit would carry */
-/* What to commit now; in arena, borrows the lane until lane_committed. False: nothing to commit (nothing read, or still
- * rebuilding). */
+bool lane_dirty(const struct lane *l); /* anything that a commit would take */
+/* Takes out of the lane what is to be committed; all of it in arena, so that the lane may go on while it is stored, and
+ * another commit be taken. False: nothing to commit (nothing read, or still rebuilding). */
 bool lane_commit(struct lane *l, struct arena *arena, struct lane_commit *ret_commit);
-void lane_committed(struct lane *l, const struct lane_commit *commit); /* it was stored */
+/* It was stored; in the order in which they were taken. If one cannot be stored, the lane is of no use any more. */
+void lane_committed(struct lane *l, const struct lane_commit *commit);
 
 /* What a commit takes or may wait for: rows changed since the last, and how much memory all windows hold. */
 size_t lane_dirty_rows(const struct lane *l);

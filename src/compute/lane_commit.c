@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * lane_commit.c - what a lane gives to a commit (R8, R10): all rows changed since the last one, its new line, its share
- * of the ledger. Making it changes nothing, so that a refused or failed commit can be made again; only lane_committed
- * says that it is stored.
+ * of the ledger. All of it is taken out of the lane and is the commit's, so that the lane can go on while it is stored.
+ * Only what the lane says of its stored line waits for lane_committed; a lane whose commit comes to nothing is dropped.
  */
 #include "base/err.h"
 #include "base/fault.h"
@@ -77,16 +77,8 @@ struct sorted { /* 32 bytes: larger ones qsort() sorts by pointers */
     uint32_t row;
 };
 
-struct lane_rows { /* what they are made from, and the one that was made last */
-    struct lane *lane;
-    const struct sorted *sorted;
-    struct cell keys[AGGREGATION_KEYS_MAX], measures[AGGREGATION_MEASURES_MAX];
-    struct str sketches[AGGREGATION_MEASURES_MAX];
-};
-
-static void keys_show(struct lane_rows *rows, struct str key)
+static void keys_show(struct lane *l, struct str key, struct arena *arena, struct cell *ret_keys)
 {
-    struct lane *l = rows->lane;
     bool listed = key.len > 0 && key.ptr[0] == '[';
     struct str rest = listed ? str_n(key.ptr + 1, key.len - 1) : key;
     for (size_t i = 0; i < l->a->schema.key_count; i++) {
@@ -94,29 +86,28 @@ static void keys_show(struct lane_rows *rows, struct str key)
         if (listed) {
             v = key_part(&rest);
         }
-        rows->keys[i] = cell_of(&v, &l->measuring.scratch, &l->row_texts);
+        ret_keys[i] = cell_of(&v, &l->measuring.scratch, arena);
     }
 }
 
-static void row_show(const struct lane_commit *commit, size_t i, struct result_row *ret)
+/* `cells` and `sketches`: of this row. */
+static struct result_row row_show(struct lane *l, const struct sorted *s, struct arena *arena, struct cell *cells,
+                                  struct str *sketches)
 {
-    struct lane_rows *rows = commit->made_from;
-    struct lane *l = rows->lane;
-    const struct sorted *s = &rows->sorted[i];
     const struct window *w = s->window;
     const struct row *row = keytable_row(&w->table, s->row);
-    arena_reset(&l->row_texts);
+    struct cell *measures = cells + l->a->schema.key_count;
+    struct str key = arena_dup(arena, s->key);
     for (size_t m = 0; m < l->a->schema.measure_count; m++) {
-        measure_show(&l->a->measures[m], &row->states[m], row->has >> m & 1, &l->row_texts, &rows->measures[m],
-                     &rows->sketches[m]);
+        measure_show(&l->a->measures[m], &row->states[m], row->has >> m & 1, arena, &measures[m], &sketches[m]);
     }
-    keys_show(rows, s->key);
-    *ret = (struct result_row){.window_start_us = w->start_us,
+    keys_show(l, key, arena, cells);
+    return (struct result_row){.window_start_us = w->start_us,
                                .window_end_us = w->start_us + l->a->options.size_us,
-                               .key = s->key,
-                               .keys = rows->keys,
-                               .measures = rows->measures,
-                               .sketches = rows->sketches,
+                               .key = key,
+                               .keys = cells,
+                               .measures = measures,
+                               .sketches = sketches,
                                .revision = row->revision,
                                .final = w->closed,
                                .closed_by = w->closed_by};
@@ -131,17 +122,34 @@ static int sorted_compare(const void *a, const void *b)
     return str_cmp(x->key, y->key);
 }
 
-static struct lane_rows *rows_sorted(struct lane *l, struct arena *arena)
+static const struct sorted *rows_sorted(const struct lane *l, struct arena *arena)
 {
-    struct lane_rows *rows = arena_alloc(arena, sizeof(*rows));
     struct sorted *sorted = arena_alloc(arena, (l->dirty_count + 1) * sizeof(*sorted));
     for (size_t i = 0; i < l->dirty_count; i++) {
         const struct dirty *d = &l->dirty[i];
         sorted[i] = (struct sorted){keytable_key(&d->window->table, d->row), d->window, d->row};
     }
     qsort(sorted, l->dirty_count, sizeof(*sorted), sorted_compare);
-    rows->lane = l;
-    rows->sorted = sorted;
+    return sorted;
+}
+
+static const struct result_row *rows_take(struct lane *l, struct arena *arena)
+{
+    size_t count = l->dirty_count, measures = l->a->schema.measure_count, cells = l->a->schema.key_count + measures;
+    struct result_row *rows = arena_alloc(arena, (count + 1) * sizeof(*rows));
+    struct cell *all_cells = arena_alloc(arena, (count * cells + 1) * sizeof(*all_cells));
+    struct str *all_sketches = arena_alloc(arena, (count * measures + 1) * sizeof(*all_sketches));
+    const struct sorted *sorted = rows_sorted(l, arena);
+    for (size_t i = 0; i < count; i++) {
+        rows[i] = row_show(l, &sorted[i], arena, all_cells + i * cells, all_sketches + i * measures);
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct window *w = l->dirty[i].window;
+        struct row *row = keytable_row(&w->table, l->dirty[i].row);
+        row->dirty = false;
+        w->dirty--;
+    }
+    l->dirty_count = 0;
     return rows;
 }
 
@@ -159,30 +167,53 @@ static const struct window *oldest_window(const struct lane *l)
     return oldest;
 }
 
-static struct task_line line_make(const struct lane *l)
+static const void *copied(struct arena *arena, const void *from, size_t bytes)
+{
+    return bytes == 0 ? NULL : memcpy(arena_alloc(arena, bytes), from, bytes);
+}
+
+static struct time_state time_copied(struct time_state time, struct arena *arena)
+{
+    if (time.topic.ptr != NULL) {
+        time.topic = arena_dup(arena, time.topic);
+    }
+    return time;
+}
+
+static void gaps_drop(struct spans *gaps, size_t done)
+{
+    if (done > 0) {
+        gaps->count -= done;
+        memmove(gaps->at, gaps->at + done, gaps->count * sizeof(*gaps->at));
+    }
+}
+
+static struct task_line line_take(struct lane *l, struct arena *arena)
 {
     const struct window *oldest = oldest_window(l);
     struct task_line line = {.position = l->next,
                              .has_last = l->has_last,
                              .last = l->last,
-                             .now = stream_time_show(&l->time),
+                             .now = time_copied(stream_time_show(&l->time), arena),
                              .arrival_us = l->arrival_us,
                              .replay_from = oldest == NULL ? l->next : oldest->first,
-                             .before = stream_time_show(oldest == NULL ? &l->time : &oldest->before),
+                             .before =
+                                 time_copied(stream_time_show(oldest == NULL ? &l->time : &oldest->before), arena),
                              .first_window_us = l->first_window_us,
                              .version = l->version + 1};
     size_t done = 0;
     while (done < l->gaps.count && l->gaps.at[done].to <= line.replay_from) {
         done++;
     }
-    line.gaps = l->gaps.at + done;
-    line.gap_count = l->gaps.count - done;
+    gaps_drop(&l->gaps, done);
+    line.gaps = copied(arena, l->gaps.at, l->gaps.count * sizeof(*l->gaps.at));
+    line.gap_count = l->gaps.count;
     return line;
 }
 
 bool lane_dirty(const struct lane *l)
 {
-    return l->next > l->position || (fault("R10.early") && l->next < l->position);
+    return l->next > l->taken_position || (fault("R10.early") && l->next < l->position);
 }
 
 size_t lane_dirty_rows(const struct lane *l)
@@ -190,75 +221,70 @@ size_t lane_dirty_rows(const struct lane *l)
     return l->dirty_count;
 }
 
+static const struct mark *marks_take(struct lane *l, struct arena *arena)
+{
+    struct mark *marks = arena_alloc(arena, (l->mark_count + 1) * sizeof(*marks));
+    for (size_t i = 0; i < l->mark_count; i++) {
+        marks[i] = l->marks[i];
+        marks[i].before = time_copied(marks[i].before, arena);
+    }
+    l->mark_count = 0;
+    arena_reset(&l->mark_texts);
+    return marks;
+}
+
 bool lane_commit(struct lane *l, struct arena *arena, struct lane_commit *ret_commit)
 {
     if (!lane_dirty(l)) {
         return false;
     }
-    *ret_commit = (struct lane_commit){.aggregation = l->index,
-                                       .generation = l->generation,
-                                       .partition = l->partition,
-                                       .epoch = l->epoch,
-                                       .old_version = l->version,
-                                       .line = line_make(l),
-                                       .row = row_show,
-                                       .made_from = rows_sorted(l, arena),
-                                       .row_count = l->dirty_count,
-                                       .tally = l->tally.rows,
-                                       .tally_count = l->tally.count,
-                                       .torn = l->torn,
-                                       .torn_count = l->torn_count,
-                                       .marks = l->marks,
-                                       .mark_count = l->mark_count};
+    struct lane_commit c = {.aggregation = l->index,
+                            .generation = l->generation,
+                            .partition = l->partition,
+                            .epoch = l->epoch,
+                            .old_version = l->version,
+                            .row_count = l->dirty_count,
+                            .tally_count = l->tally.count,
+                            .torn_count = l->torn_count,
+                            .mark_count = l->mark_count};
+    c.line = line_take(l, arena);
+    c.rows = rows_take(l, arena);
+    c.tally = copied(arena, l->tally.rows, l->tally.count * sizeof(*l->tally.rows));
+    c.torn = copied(arena, l->torn, l->torn_count * sizeof(*l->torn));
+    c.marks = marks_take(l, arena);
+    tally_clear(&l->tally);
+    l->torn_count = 0;
+    windows_free_retired(&l->windows, &l->measuring);
+    l->taken_position = c.line.position;
+    l->version = c.line.version;
+    l->taken = l->counts;
+    *ret_commit = c;
     return true;
-}
-
-static void gaps_drop(struct spans *gaps, size_t keep)
-{
-    size_t done = gaps->count - keep;
-    if (done > 0) {
-        memmove(gaps->at, gaps->at + done, keep * sizeof(*gaps->at));
-        gaps->count = keep;
-    }
 }
 
 static void metrics_tell(struct lane *l)
 {
-    if (l->amended > l->told_amended) {
-        metric_add(METRIC_LATE_EVENTS, "action=\"amended\"", (double)(l->amended - l->told_amended));
+    const struct lane_counts *now = &l->taken, *told = &l->told;
+    if (now->amended > told->amended) {
+        metric_add(METRIC_LATE_EVENTS, "action=\"amended\"", (double)(now->amended - told->amended));
     }
-    if (l->late > l->told_late) {
-        metric_add(METRIC_LATE_EVENTS, "action=\"dropped\"", (double)(l->late - l->told_late));
+    if (now->late > told->late) {
+        metric_add(METRIC_LATE_EVENTS, "action=\"dropped\"", (double)(now->late - told->late));
     }
-    if (l->other > l->told_other) {
+    if (now->other > told->other) {
         AUTO(buf) struct buf labels = {0};
         buf_addf(&labels, "aggregation=\"%s\"", l->a->schema.name);
-        metric_add(METRIC_KEYS_OTHER, labels.ptr, (double)(l->other - l->told_other));
+        metric_add(METRIC_KEYS_OTHER, labels.ptr, (double)(now->other - told->other));
     }
-    l->told_amended = l->amended;
-    l->told_late = l->late;
-    l->told_other = l->other;
+    l->told = l->taken;
 }
 
 void lane_committed(struct lane *l, const struct lane_commit *commit)
 {
-    ensure(commit->line.position == l->next && commit->row_count == l->dirty_count);
-    gaps_drop(&l->gaps, commit->line.gap_count);
+    ensure(commit->line.position >= l->position && commit->line.position <= l->taken_position);
     l->position = commit->line.position;
-    l->version = commit->line.version;
     l->replay_from = commit->line.replay_from;
-    stream_time_copy(&l->now_at_position, &l->time);
-    for (size_t i = 0; i < l->dirty_count; i++) {
-        struct row *row = keytable_row(&l->dirty[i].window->table, l->dirty[i].row);
-        row->dirty = false;
-        l->dirty[i].window->dirty--;
-    }
-    l->dirty_count = 0;
-    tally_clear(&l->tally);
-    l->torn_count = 0;
-    l->mark_count = 0;
-    arena_reset(&l->mark_texts);
-    windows_free_retired(&l->windows, &l->measuring);
+    stream_time_set(&l->now_at_position, &commit->line.now);
     metrics_tell(l);
 }
 
@@ -289,9 +315,9 @@ void lane_state(const struct lane *l, struct lane_state *ret_state)
                                      .replay_from = l->replay_from,
                                      .arrival_us = l->arrival_us,
                                      .bytes = bytes_held(l),
-                                     .late = l->late,
-                                     .amended = l->amended,
+                                     .late = l->counts.late,
+                                     .amended = l->counts.amended,
                                      .pairs_counted = l->pairs_counted,
                                      .pairs_late = l->pairs_late,
-                                     .other = l->other};
+                                     .other = l->counts.other};
 }

@@ -22,6 +22,10 @@ struct spans { /* of offsets, rising */
     size_t count, cap;
 };
 
+struct lane_counts {
+    int64_t late, amended, other;
+};
+
 struct lane {
     const struct aggregation *a;
     size_t index;
@@ -29,8 +33,11 @@ struct lane {
     uint32_t partition;
 
     /* the line as stored */
-    int64_t position, version, replay_from;
+    int64_t position, replay_from;
     struct stream_time now_at_position;
+
+    /* the line as a commit has taken it, which may be on its way still; the version is that of the last one */
+    int64_t taken_position, version;
 
     /* the line as it would be stored now */
     int64_t next;
@@ -52,13 +59,12 @@ struct lane {
     struct mark *marks; /* topics are copies in mark_texts */
     size_t mark_count, mark_cap;
     struct arena mark_texts;
-    struct arena row_texts; /* of the row that was shown last */
 
     struct measure_context measuring; /* its seed is the journal's */
     uint64_t key_seed;                /* this process's */
     struct buf key;
-    int64_t late, amended, pairs_counted, pairs_late, other;
-    int64_t told_late, told_amended, told_other; /* of these, how many the metrics know */
+    int64_t pairs_counted, pairs_late;
+    struct lane_counts counts, taken, told; /* so far, as of the last commit, as the metrics know them */
 };
 
 static inline int64_t lane_watermark_us(const struct lane *l)

@@ -348,8 +348,7 @@ static void lane_apply(struct memory_sink *m, const struct lane_commit *l, int64
     struct memory_aggregation *a = m->prepared[l->aggregation];
     struct memory_lane *lane = lane_make(a, l->generation, l->partition);
     for (size_t i = 0; i < l->row_count; i++) {
-        struct result_row row = lane_commit_row(l, i);
-        row_put(a, l, &row, wall_us);
+        row_put(a, l, &l->rows[i], wall_us);
     }
     struct arena fresh = {0};
     struct task_line line = task_line_copy(&l->line, &fresh); /* before the old one goes: it may be borrowed from it */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * sqlite.c - DIRECTORY/results.db: written by one connection of one task's thread, under the directory's lock that the
- * journal holds.
+ * sqlite.c - DIRECTORY/results.db: written by one connection of one task, by one thread at a time, under the
+ * directory's lock that the journal holds.
  *
  * Format 1 (application_id "wTlR", user_version 1). People may query it; *_us are microseconds since the epoch, the
  * other times are text, UTC. For each aggregation NAME:

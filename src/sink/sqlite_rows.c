@@ -189,16 +189,16 @@ static void cursor_at(struct cursor *cursor, size_t at)
     if (at >= rows_count(cursor)) {
         return;
     }
-    struct result_row row = lane_commit_row(cursor->rows->lane, at);
-    if (at == 0 || row.window_start_us != cursor->start_us || row.window_end_us != cursor->end_us) {
-        cursor->start_us = row.window_start_us;
-        cursor->end_us = row.window_end_us;
-        time_text(cursor->texts[0], row.window_start_us);
-        time_text(cursor->texts[1], row.window_end_us);
+    const struct result_row *row = &cursor->rows->lane->rows[at];
+    if (at == 0 || row->window_start_us != cursor->start_us || row->window_end_us != cursor->end_us) {
+        cursor->start_us = row->window_start_us;
+        cursor->end_us = row->window_end_us;
+        time_text(cursor->texts[0], row->window_start_us);
+        time_text(cursor->texts[1], row->window_end_us);
         cursor->start = str_of(cursor->texts[0]);
         cursor->end = str_of(cursor->texts[1]);
     }
-    items_make(cursor, &row);
+    items_make(cursor, row);
 }
 
 static int cursor_first(sqlite3_vtab_cursor *base, int plan, const char *text, int argc, sqlite3_value **argv)

@@ -90,7 +90,7 @@ static void commit(struct bench *b)
         double t0 = now_s();
         bool dirty = lane_commit(b->lanes[i], &b->memory, &c);
         for (size_t at = 0; dirty && at < c.row_count; at++) {
-            b->rows += lane_commit_row(&c, at).revision >= 0;
+            b->rows += c.rows[at].revision >= 0;
         }
         double t1 = now_s();
         if (dirty) {

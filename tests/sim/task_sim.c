@@ -151,8 +151,7 @@ static void lane_print(const struct lane_commit *l, const struct result_schema *
     printf("lane\t%s\t%" PRId64 "\t%u\t%d", schema->name, l->generation, l->partition, l->show);
     line_print(&l->line);
     for (size_t i = 0; i < l->row_count; i++) {
-        struct result_row row = lane_commit_row(l, i);
-        row_print("row", schema->name, l->generation, l->partition, l->epoch, &row, schema->measure_count);
+        row_print("row", schema->name, l->generation, l->partition, l->epoch, &l->rows[i], schema->measure_count);
     }
     for (size_t i = 0; i < l->tally_count; i++) {
         printf("tally\t%s\t%" PRId64 "\t%u\t%d\t%" PRId64 "\t%s\t%" PRId64 "\n", schema->name, l->generation,

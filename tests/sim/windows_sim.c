@@ -160,7 +160,7 @@ static void rows_print(const struct lane_commit *c, const struct result_schema *
 {
     AUTO(buf) struct buf out = {0};
     for (size_t i = 0; i < c->row_count; i++) {
-        const struct result_row row = lane_commit_row(c, i), *r = &row;
+        const struct result_row *r = &c->rows[i];
         buf_addf(&out, "R\t%s\t%u\t%lld\t%lld\t", schema->name, c->partition, (long long)r->window_start_us,
                  (long long)r->window_end_us);
         buf_add(&out, r->key);

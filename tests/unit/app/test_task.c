@@ -333,6 +333,53 @@ static void R11_an_older_owner_is_refused(void **state)
     desk_close(&d);
 }
 
+/* ---- a sink that cannot take commits for now */
+
+static const struct sink_ops *real_ops;
+static int refusals;
+
+static enum err_class refusing_commit(struct sink *s, const struct task_commit *commit, struct err *err)
+{
+    if (refusals > 0) {
+        refusals--;
+        return err_set(err, ERR_RETRY, EXIT_TEMPFAIL, "not now");
+    }
+    return real_ops->commit(s, commit, err);
+}
+
+static void R8_R11_what_was_not_stored_is_stored_with_what_came_since(void **state)
+{
+    (void)state;
+    struct desk d;
+    int64_t keep[PARTITION_MAX];
+    desk_open(&d);
+    desk_start(&d);
+    real_ops = d.sink->ops;
+    struct sink_ops ops = *real_ops;
+    ops.commit = refusing_commit;
+    d.sink->ops = &ops;
+    append(&d, 1000, "not json");
+    edit(&d, 1000, "a");
+    read_all(&d);
+    refusals = 4;
+    for (int64_t i = 1; i <= 4; i++) { /* the first two are taken, the others wait behind them */
+        assert_int_equal(task_commit(d.task, &d.err), ERR_RETRY);
+        assert_false(task_at_end(d.task));
+        task_keep(d.task, keep, PARTITION_MAX);
+        assert_int_equal(keep[0], 0); /* nothing of it may be forgotten */
+        append(&d, 1000 + i, "not json either");
+        edit(&d, 1000 + i, "a");
+        read_all(&d);
+    }
+    d.err = (struct err){0};
+    commit(&d);
+    assert_true(task_at_end(d.task));
+    d.sink->ops = real_ops;
+    assert_int_equal(sums(&d, "users").counted, 5);
+    assert_int_equal(sums(&d, "users").dead, 5); /* each once */
+    desk_close(&d);
+}
+
 static void R2_one_dead_letter_a_record(void **state)
 {
     (void)state;
@@ -430,6 +477,7 @@ int main(void)
         cmocka_unit_test(R15_another_journal_is_refused_unless_adopted),
         cmocka_unit_test(R15_a_new_aggregation_begins_at_the_head),
         cmocka_unit_test(R11_an_older_owner_is_refused),
+        cmocka_unit_test(R8_R11_what_was_not_stored_is_stored_with_what_came_since),
         cmocka_unit_test(R2_one_dead_letter_a_record),
         cmocka_unit_test(R9_keys_of_the_whole_task_are_bounded),
         cmocka_unit_test(R13_rows_wait_for_a_commit_in_bounds),

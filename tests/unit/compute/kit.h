@@ -112,51 +112,14 @@ static inline void kit_edit_arrives(struct kit *k, int64_t at_s, const char *use
     kit_feed(k, arrival_s * S, json);
 }
 
-static inline const struct cell *kit_cells(struct kit *k, const struct cell *from, size_t count)
-{
-    struct cell *cells = arena_alloc(&k->memory, (count + 1) * sizeof *cells);
-    for (size_t i = 0; i < count; i++) {
-        cells[i] = from[i];
-        cells[i].text = from[i].kind == CELL_TEXT ? arena_dup(&k->memory, from[i].text) : str_n(NULL, 0);
-    }
-    return cells;
-}
-
-/* A copy: the lane makes one after the other in the same place. */
-static inline struct result_row kit_row_copy(struct kit *k, struct result_row row)
-{
-    struct str *sketches = arena_alloc(&k->memory, k->options.measure_count * sizeof *sketches);
-    for (size_t i = 0; i < k->options.measure_count; i++) {
-        sketches[i] = arena_dup(&k->memory, row.sketches[i]);
-    }
-    row.key = arena_dup(&k->memory, row.key);
-    row.keys = kit_cells(k, row.keys, k->options.key_count);
-    row.measures = kit_cells(k, row.measures, k->options.measure_count);
-    row.sketches = sketches;
-    return row;
-}
-
 /* Commits; k->commit stays readable until the next commit. False: there was nothing. */
 static inline bool kit_commit(struct kit *k)
 {
-    static struct tally_row tally[64];
     arena_reset(&k->memory);
     if (!lane_commit(k->lane, &k->memory, &k->commit)) {
         return false;
     }
-    assert_true(k->commit.tally_count <= 64);
-    for (size_t i = 0; i < k->commit.tally_count; i++) {
-        tally[i] = k->commit.tally[i];
-    }
-    struct result_row *rows = arena_alloc(&k->memory, (k->commit.row_count + 1) * sizeof *rows);
-    for (size_t i = 0; i < k->commit.row_count; i++) {
-        rows[i] = kit_row_copy(k, lane_commit_row(&k->commit, i));
-    }
-    struct task_line line = k->commit.line;
     lane_committed(k->lane, &k->commit);
-    k->commit.rows = rows;
-    k->commit.tally = tally;
-    k->commit.line = line;
     return true;
 }
 

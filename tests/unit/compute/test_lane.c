@@ -272,20 +272,48 @@ static void R8_every_commit_carries_what_changed(void **state)
     assert_false(kit_commit(&k));
     kit_edit(&k, at(0), "a");
     kit_edit(&k, at(0), "b");
-    /* a commit that was not stored can be made again, the same */
-    struct lane_commit first, second;
-    assert_true(lane_commit(k.lane, &k.memory, &first));
-    assert_true(lane_commit(k.lane, &k.memory, &second));
-    assert_int_equal(first.row_count, 2);
-    assert_int_equal(second.row_count, 2);
-    assert_int_equal(second.old_version, 0);
-    lane_committed(k.lane, &second);
+    assert_true(kit_commit(&k));
+    assert_int_equal(k.commit.row_count, 2);
+    assert_int_equal(k.commit.old_version, 0);
     assert_false(lane_dirty(k.lane));
     kit_edit(&k, at(0), "b");
     assert_true(kit_commit(&k));
     assert_int_equal(k.commit.row_count, 1);
     assert_int_equal(kit_count(&k, at(0), "[\"b\"]"), 2);
     assert_int_equal(k.commit.old_version, 1);
+    kit_end(&k);
+}
+
+static void R8_R10_the_lane_goes_on_while_a_commit_is_stored(void **state)
+{
+    (void)state;
+    struct kit k;
+    struct lane_commit first, second;
+    kit_options(&k);
+    kit_start(&k);
+    kit_edit(&k, at(0), "a");
+    kit_edit(&k, at(0), "b");
+    assert_true(lane_commit(k.lane, &k.memory, &first));
+    assert_false(lane_dirty(k.lane)); /* it has no line of its own any more that a commit would take */
+    assert_false(lane_commit(k.lane, &k.memory, &second));
+    kit_edit(&k, at(0), "a");
+    kit_edit(&k, at(60), "c"); /* closes and forgets the window of the first two */
+    assert_int_equal(first.row_count, 2);
+    assert_int_equal(first.line.position, 2);
+    assert_int_equal(first.rows[0].measures[0].number, 1); /* as they were then */
+    assert_false(first.rows[0].final);
+    assert_int_equal(kit_state(&k).position, 0); /* what a restart begins with */
+    assert_true(lane_commit(k.lane, &k.memory, &second));
+    assert_int_equal(second.old_version, first.old_version + 1);
+    assert_int_equal(second.row_count, 3);
+    assert_int_equal(second.rows[0].measures[0].number, 2);
+    assert_true(second.rows[0].final && second.rows[1].final);
+    assert_int_equal(second.line.position, 4);
+    assert_int_equal(kit_state(&k).position, 0);
+    lane_committed(k.lane, &first);
+    assert_int_equal(kit_state(&k).position, 2);
+    lane_committed(k.lane, &second);
+    assert_int_equal(kit_state(&k).position, 4);
     kit_end(&k);
 }
 
@@ -564,6 +592,7 @@ int main(void)
         cmocka_unit_test(R8_amended_after_the_final_row),
         cmocka_unit_test(R8_a_window_made_by_an_amendment),
         cmocka_unit_test(R8_every_commit_carries_what_changed),
+        cmocka_unit_test(R8_R10_the_lane_goes_on_while_a_commit_is_stored),
         cmocka_unit_test(R8_rows_of_a_window_that_goes_wait_for_the_commit),
         cmocka_unit_test(R9_first_come_then_other),
         cmocka_unit_test(R9_a_key_without_measure_goes_to_other),
