@@ -78,18 +78,24 @@ class Bench:
 
     def timed(self, *arguments):
         """Runs it to its end -> (seconds, most memory in MB)."""
+        took, memory, _ = self.timed_cpu(*arguments)
+        return took, memory
+
+    def timed_cpu(self, *arguments, stdin=subprocess.DEVNULL):
+        """The same, and the seconds of processor time that all of its threads took."""
         os.sync()                                       # what others wrote before is theirs
         with tempfile.TemporaryFile() as log:
             began = time.monotonic()
-            process = subprocess.Popen([PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            process = subprocess.Popen([PROGRAM, *map(str, arguments)], stdin=stdin, stdout=subprocess.DEVNULL,
                                        stderr=log, env=environment())
             memory = Memory(process.pid)
-            process.wait()
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
             took = time.monotonic() - began
             if process.returncode != 0:
                 raise SystemExit(f'bench: wikitally {" ".join(map(str, arguments))}: {process.returncode}\n'
                                  f'{os.pread(log.fileno(), 1 << 20, 0)[-2000:].decode(errors="replace")}')
-        return took, memory.most_mb()
+        return took, memory.most_mb(), used.ru_utime + used.ru_stime
 
     def fresh(self, name):
         directory = self.folder / name
@@ -104,6 +110,13 @@ class Bench:
                 subprocess.run([PROGRAM, 'synth', '-n', str(count), '--seed', str(SYNTH_SEED)], stdout=out, check=True,
                                env=environment())
         return file
+
+    @contextlib.contextmanager
+    def synth_pipe(self, count):
+        """The same events as they are made."""
+        command = [PROGRAM, 'synth', '-n', str(count), '--seed', str(SYNTH_SEED)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment()) as process:
+            yield process.stdout
 
     @contextlib.contextmanager
     def server(self, *arguments, before=None):

@@ -139,28 +139,36 @@ def sizes(bench):
 
 
 def growth(bench):
-    """Cost per event as there are more of them: from memory, and the whole path without its start; memory beside each."""
+    """What an event costs as there are more of them, in processor time: from memory, and from a file to results without the
+    start; memory beside each. How long that takes stands beside it: few events are over before both cores have something to
+    do, so each of them takes longer, and costs no more."""
     rounds = 5
-    empty = statistics.median(bench.timed(*path_of(bench, 16))[0] for _ in range(rounds))
-    memory_costs, path_costs = [], []
+    empty = [path(bench, 16) for _ in range(rounds)]
+    empty_s, empty_cpu_s = (statistics.median(one[at] for one in empty) for at in (0, 2))
+    memory_costs, path_costs, path_times = [], [], []
     for count in sizes(bench):
         runs = rounds if count <= 100_000 else 2
         found = [bench.tool('compute', count) for _ in range(runs)]
         memory_costs.append(bench.add(f'cost per event from memory, {count:,} events', 'us',
                                       [1e6 / one['all_rows_per_s'] for one, _ in found], memory_mb=max(most for _, most in found)))
-        took = [bench.timed(*path_of(bench, count)) for _ in range(runs)]
+        took = [path(bench, count) for _ in range(runs)]
         path_costs.append(bench.add(f'cost per event file -> results, {count:,} events', 'us',
-                                    [1e6 * max(one - empty, 1e-6) / count for one, _ in took],
-                                    memory_mb=max(most for _, most in took)))
+                                    [1e6 * max(cpu - empty_cpu_s, 1e-6) / count for _, _, cpu in took],
+                                    memory_mb=max(most for _, most, _ in took)))
+        path_times.append(bench.add(f'the same: time per event, {count:,} events', 'us',
+                                    [1e6 * max(one - empty_s, 1e-6) / count for one, _, _ in took]))
     for name, costs in (('from memory', memory_costs), ('file -> results', path_costs)):
         bench.add(f'most / least cost per event, {name}', 'ratio', [max(costs) / min(costs)], 1.2, most=True)
+    bench.add('most / least time per event, file -> results', 'ratio', [max(path_times) / min(path_times)])
 
 
-def path_of(bench, count):
-    """As fast as it goes, from the generator where a file would be too large."""
-    if count > 1_000_000:
-        return bench.arguments('synthetic:max', bench.fresh('grown'), '--until', count)
-    return bench.arguments(f'replay:{bench.synth(count)}', bench.fresh('grown'), '--until', 'end')
+def path(bench, count):
+    """One run from a recording to results; a large one is not made but comes through a pipe, from a process beside it."""
+    arguments = bench.arguments('replay:-' if count > 1_000_000 else f'replay:{bench.synth(count)}', bench.fresh('grown'), '--until', 'end')
+    if count <= 1_000_000:
+        return bench.timed_cpu(*arguments)
+    with bench.synth_pipe(count) as events:
+        return bench.timed_cpu(*arguments, stdin=events)
 
 
 def keys(bench):
