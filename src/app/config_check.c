@@ -66,11 +66,13 @@ static enum err_class check_source(const struct config *c, struct err *err)
             horizon, overlap);
         return place_error(c, config_origin(c, "source.horizon") ? "source.horizon" : "source.overlap", err);
     }
+    /* they are made of the address where they are not set */
+    const char *key = config_origin(c, "source.topics") ? "source.topics" : "source.url";
     for (size_t i = 0; i < c->source.topics.count; i++) {
         if (strpbrk(c->source.topics.items[i], " \t\"\\/")) {
-            err_set(err, ERR_REJECT, EXIT_CONFIG, "\"source.topics\" has \"%s\", which is no topic's name",
+            err_set(err, ERR_REJECT, EXIT_CONFIG, "\"%s\" has \"%s\", which is no topic's name", key,
                     c->source.topics.items[i]);
-            return place_error(c, "source.topics", err);
+            return place_error(c, key, err);
         }
     }
     return ERR_NONE;

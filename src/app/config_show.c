@@ -60,13 +60,9 @@ static bool is_plain_word(struct str s)
     return s.len > 0;
 }
 
-/* A YAML scalar: plain where that is safe, else quoted as JSON (which is YAML); "${" is kept from being replaced. */
-static void add_scalar(struct buf *out, struct str s)
+/* Quoted as JSON (which is YAML); "${" is kept from being replaced. */
+static void add_quoted(struct buf *out, struct str s)
 {
-    if (is_plain_word(s)) {
-        buf_add(out, s);
-        return;
-    }
     AUTO(buf) struct buf guarded = {0};
     for (size_t i = 0; i < s.len; i++) {
         if (str_starts(str_n(s.ptr + i, s.len - i), STR("${"))) {
@@ -75,6 +71,16 @@ static void add_scalar(struct buf *out, struct str s)
         buf_addc(&guarded, s.ptr[i]);
     }
     buf_add_json(out, buf_str(&guarded));
+}
+
+/* A YAML scalar: plain where that is safe. */
+static void add_scalar(struct buf *out, struct str s)
+{
+    if (is_plain_word(s)) {
+        buf_add(out, s);
+    } else {
+        add_quoted(out, s);
+    }
 }
 
 static const struct string_list *list_of(const struct option *o, const void *base)
@@ -94,7 +100,7 @@ static void add_yaml_value(struct buf *out, const struct option *o, const void *
     buf_addc(out, '[');
     for (size_t i = 0; i < list->count; i++) {
         buf_addz(out, i ? ", " : "");
-        buf_add_json(out, str_of(list->items[i]));
+        add_quoted(out, str_of(list->items[i]));
     }
     buf_addc(out, ']');
 }

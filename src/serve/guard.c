@@ -46,7 +46,7 @@ static bool is_local_literal(struct str host, const struct sockaddr *local)
     bool bracketed = host.len > 2 && host.ptr[0] == '[';
     if (bracketed)
         host = str_n(host.ptr + 1, host.len - 2);
-    if (host.len == 0 || host.len >= sizeof(z) || !local)
+    if (host.len == 0 || host.len >= sizeof(z) || memchr(host.ptr, 0, host.len) || !local)
         return false;
     memcpy(z, host.ptr, host.len);
     if (!bracketed && local->sa_family == AF_INET) {

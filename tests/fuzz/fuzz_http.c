@@ -119,8 +119,8 @@ static bool take_request(struct str *rest, struct strict *s)
 {
     struct str line, name;
     size_t hosts = 0;
-    while (str_starts(*rest, STR("\r\n"))) { /* RFC 9112, section 2.2 */
-        *rest = str_n(rest->ptr + 2, rest->len - 2);
+    while (str_starts(*rest, STR("\r\n")) || str_starts(*rest, str_n("", 1))) {
+        str_split(rest, '\n', &line); /* RFC 9112, section 2.2; what begins with NUL is as empty to the library */
     }
     if (!take_request_line(rest, s)) {
         return false;
@@ -137,6 +137,10 @@ static bool take_request(struct str *rest, struct strict *s)
         if (is_named(name, "Host")) {
             hosts++;
             s->shown = s->shown && value.len >= 9 && strncasecmp(value.ptr, "localhost", 9) == 0;
+        }
+        int64_t length;
+        if (is_named(name, "Content-Length") && !str_to_int64(value, &length)) {
+            return false;
         }
         s->shown = s->shown && !is_named(name, "Transfer-Encoding");
         s->shown = s->shown && !(is_named(name, "Content-Length") && !str_eqz(value, "0"));

@@ -469,16 +469,16 @@ static void what_is_shown_can_be_read(void **state)
     (void)state;
     struct config c, again;
     struct err err = {0};
-    assert_int_equal(
-        load_text("source:\n"
-                  "  contact: \"a: #b \\\"c\\\" ${X:-${Y}\"\n"
-                  "  overlap: 1500ms\n"
-                  "ingest: {filter: 'title:\"$${x}\" wiki:enwiki'}\n"
-                  "aggregations:\n"
-                  "  mine: {keys: [\"user as u\"], measures: [\"top(title,5)\", count], where: \"-bot:true\"}\n"
-                  "  bots: {enabled: false}\n",
-                  &c, &err),
-        ERR_NONE);
+    assert_int_equal(load_text("source:\n"
+                               "  contact: \"a: #b \\\"c\\\" ${X:-${Y}\"\n"
+                               "  overlap: 1500ms\n"
+                               "ingest: {filter: 'title:\"$${x}\" wiki:enwiki'}\n"
+                               "aggregations:\n"
+                               "  mine: {keys: [\"user as u\", \"x.$${y as v\"], measures: [\"top(title,5)\", count], "
+                               "where: \"-bot:true\"}\n"
+                               "  bots: {enabled: false}\n",
+                               &c, &err),
+                     ERR_NONE);
     AUTO(buf) struct buf first = {0}, second = {0};
     config_show(&c, false, &first);
     if (load_text(first.ptr, &again, &err)) {

@@ -212,6 +212,8 @@ static void contradictions(void **state)
         {"serve: {hosts: [\"a.example:80\"]}\n", "1:16", "wants names alone"},
         {"serve: {web_dir: /nonexistent}\n", "1:18", "build the page first"},
         {"source: {topics: [\"a b\"]}\n", "1:18", "\"source.topics\" has \"a b\", which is no topic's name"},
+        {"source: {url: 'https://x/v2/stream/a\\c'}\n", "1:15",
+         "\"source.url\" has \"eqiad.mediawiki.a\\c\", which is no topic's name"},
         {"source: {horizon: 6m, overlap: 1m}\njournal: {retention_age: 13m}\n", "2:26",
          "twice horizon and overlap of the source (14m) must stay readable"},
         {"journal: {max_bytes: 1GiB}\n", "1:22", "must be above \"journal.retention_bytes\""},

@@ -109,6 +109,7 @@ static void D4_only_known_names_pass(void **state)
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
         assert_false(guard_host(&names, str_of(bad[i]), (const struct sockaddr *)&at));
     assert_false(guard_host(&names, (struct str){0}, (const struct sockaddr *)&at));
+    assert_false(guard_host(&names, STR("127.0.0.1\0x"), (const struct sockaddr *)&at));
 }
 
 static void D4_only_own_origins_pass(void **state)
