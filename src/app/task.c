@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-enum { PENDING_ROWS = 40000, KEYS_TOTAL = 2000000, BYTES_A_KEY = 512 };
+enum { PENDING_ROWS = 40000, FEW_ROWS = 1000, KEYS_TOTAL = 2000000, BYTES_A_KEY = 512 };
 enum { COMMITS = sizeof(((struct task *)NULL)->commits) / sizeof(struct taken) };
 
 /* ---- life */
@@ -357,11 +357,25 @@ enum err_class task_commit_store(struct task *t, struct err *err)
     return t->sink->ops->commit(t->sink, &t->commits[t->commit_first].commit, err);
 }
 
+static size_t commit_rows(const struct task_commit *c)
+{
+    size_t rows = 0;
+    for (size_t i = 0; i < c->lane_count; i++) {
+        rows += c->lanes[i].row_count;
+    }
+    return rows;
+}
+
 void task_commit_end(struct task *t, enum err_class cls)
 {
+    struct taken *c = &t->commits[t->commit_first];
     if (cls == ERR_NONE) {
         (void)failpoint("task.committed");
-        commit_done(t, &t->commits[t->commit_first].commit);
+        commit_done(t, &c->commit);
+        if (commit_rows(&c->commit) < FEW_ROWS) { /* caught up: nobody needs so much for a while */
+            arena_fini(&c->memory);
+        }
+        arena_fini(&c->dead_memory);
         t->commit_first = (t->commit_first + 1) % COMMITS;
         t->commit_count--;
     } else if (cls == ERR_FATAL) {

@@ -200,8 +200,9 @@ static bool is_last(const struct turn *turn)
 static enum err_class take_turn(struct task_thread *t, struct turn *turn, struct err *err)
 {
     enum err_class cls = store_settle(t, false, &turn->busy, err);
-    if (!cls && turn->wanted != WANT_STOP)
-        cls = read_some(t, &turn->any, err);
+    if (cls || turn->wanted == WANT_STOP)
+        return cls;
+    cls = read_some(t, &turn->any, err);
     if (cls == ERR_RETRY) { /* a busy journal: what was read so far is kept, the rest comes again */
         diag_warn("task", "%s: %s; trying again", t->name, err->text);
         turn->again = true;
