@@ -119,7 +119,7 @@ static bool take_request(struct str *rest, struct strict *s)
 {
     struct str line, name;
     size_t hosts = 0;
-    while (str_starts(*rest, STR("\r\n")) || str_starts(*rest, str_n("", 1))) {
+    while (str_starts(*rest, STR("\r\n")) || str_starts(*rest, STR("\n")) || str_starts(*rest, str_n("", 1))) {
         str_split(rest, '\n', &line); /* RFC 9112, section 2.2; what begins with NUL is as empty to the library */
     }
     if (!take_request_line(rest, s)) {

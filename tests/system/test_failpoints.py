@@ -200,9 +200,9 @@ class Failpoints(Killed):
         self.judge(self.file)
 
     def in_large_commits(self, point, action):
-        """So much at once that the log is moved into the file meanwhile."""
+        """So many that the log is moved into the file meanwhile."""
         file = self.synth(60_000, 79, event_rate=500, **{**MIX, 'poison': 0})
-        self.strike(point, action, self.run_arguments(f'replay:{file}', '--set', 'task.commit_every=10ms'))
+        self.strike(point, action, self.run_arguments(f'replay:{file}', *self.SMALL, '--set', 'journal.commit_bytes=32KiB'))
         self.follow(f'replay:{file}')
         self.judge(file)
 

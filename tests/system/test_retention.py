@@ -49,7 +49,8 @@ class Retention(wikitally.Twin):
         """The task cannot commit while somebody holds its file, and the journal lets go of what it has not read: more than
         waits in memory."""
         self.prepare(80_000, 12)
-        small = ('--set', 'journal.retention_bytes=1MiB', '--set', 'journal.max_bytes=1200KiB', '--set', 'journal.on_full=release')
+        small = ('--set', 'journal.retention_bytes=1MiB', '--set', 'journal.max_bytes=1200KiB', '--set', 'journal.on_full=release',
+                 '--set', 'task.max_pending_rows=10000')
         self.follow(f'replay:{self.file}', *SMALL, *small, until=1000)
         with self.running(*self.run_arguments(f'replay:{self.file}', *SMALL, *small, '--speed', 1000)) as process:
             position = look(self.directory / 'results.db', 'select min(position) from wt_lines')
