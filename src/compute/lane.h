@@ -59,6 +59,7 @@ void lane_committed(struct lane *l, const struct lane_commit *commit);
 
 /* What a commit takes or may wait for: rows changed since the last, and how much memory all windows hold. */
 size_t lane_dirty_rows(const struct lane *l);
+enum { LANE_SKETCH_ROWS = 16 }; /* a row with a sketch counts as so many: it is kilobytes, and a commit copies it */
 
 /* For `explain`, metrics and the live view. */
 struct lane_state {

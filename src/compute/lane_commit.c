@@ -218,7 +218,11 @@ bool lane_dirty(const struct lane *l)
 
 size_t lane_dirty_rows(const struct lane *l)
 {
-    return l->dirty_count;
+    bool sketches = false;
+    for (size_t i = 0; i < l->a->schema.measure_count; i++) {
+        sketches = sketches || l->a->schema.measures[i].sketch;
+    }
+    return l->dirty_count * (sketches ? LANE_SKETCH_ROWS : 1);
 }
 
 static const struct mark *marks_take(struct lane *l, struct arena *arena)

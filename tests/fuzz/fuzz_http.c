@@ -74,12 +74,13 @@ static bool is_token(struct str s)
     return s.len > 0;
 }
 
-/* A line that ends with CR LF, and holds neither, nor any other control character but the tab. */
+/* A line that ends with CR LF, and holds neither, nor any other control character but the tab. NUL LF is the same to
+ * the library, and cannot be told from it (src/serve/http.c). */
 static bool take_line(struct str *rest, struct str *ret)
 {
     for (size_t i = 0; i < rest->len; i++) {
         const unsigned char c = (unsigned char)rest->ptr[i];
-        if (c == '\r') {
+        if (c == '\r' || c == '\0') {
             *ret = str_n(rest->ptr, i);
             const bool good = i + 1 < rest->len && rest->ptr[i + 1] == '\n';
             *rest = good ? str_n(rest->ptr + i + 2, rest->len - i - 2) : *rest;

@@ -455,6 +455,26 @@ static void R13_rows_wait_for_a_commit_in_bounds(void **state)
     desk_close(&d);
 }
 
+static void R13_a_row_with_a_sketch_counts_as_many(void **state)
+{
+    (void)state;
+    static const char *const distinct[] = {"distinct(user)"};
+    struct desk d;
+    size_t n;
+    desk_open(&d);
+    d.aggregations[0].measures = distinct;
+    d.options.max_pending_rows = LANE_SKETCH_ROWS;
+    desk_start(&d);
+    edit(&d, 1000, "a");
+    edit(&d, 1000, "b");
+    assert_int_equal(task_read(d.task, 0, 1, &n, &d.err), ERR_NONE);
+    assert_int_equal(task_rows(d.task), LANE_SKETCH_ROWS);
+    assert_true(task_full(d.task));
+    commit(&d);
+    assert_false(task_full(d.task));
+    desk_close(&d);
+}
+
 static void R9_two_of_one_name_are_refused(void **state)
 {
     (void)state;
@@ -481,6 +501,7 @@ int main(void)
         cmocka_unit_test(R2_one_dead_letter_a_record),
         cmocka_unit_test(R9_keys_of_the_whole_task_are_bounded),
         cmocka_unit_test(R13_rows_wait_for_a_commit_in_bounds),
+        cmocka_unit_test(R13_a_row_with_a_sketch_counts_as_many),
         cmocka_unit_test(R9_two_of_one_name_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
