@@ -74,7 +74,7 @@ static const struct option options[] = {
 
     LIVE("task.commit_every", OPTION_DURATION, task.commit_every_us, "1s", "10ms", "5m", NULL,
          "How often changed rows are written. Results do not depend on it."),
-    KEY("task.max_pending_rows", OPTION_INT, task.max_pending_rows, "40000", "1000", "10000000", NULL,
+    KEY("task.max_pending_rows", OPTION_INT, task.max_pending_rows, "60000", "1000", "10000000", NULL,
         "Nothing more is read while so many changed rows wait to be written; one with distinct or top counts as 16."),
     KEY("task.max_keys_total", OPTION_INT, task.max_keys_total, "2000000", "1000", "100000000", NULL,
         "Keys held at once over all windows and aggregations; with more the task stops and says so."),

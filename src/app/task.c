@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-enum { PENDING_ROWS = 40000, FEW_ROWS = 1000, KEYS_TOTAL = 2000000, BYTES_A_KEY = 512 };
+enum { PENDING_ROWS = 60000, FEW_ROWS = 1000, KEYS_TOTAL = 2000000, BYTES_A_KEY = 512 };
 enum { COMMITS = sizeof(((struct task *)NULL)->commits) / sizeof(struct taken) };
 
 /* ---- life */

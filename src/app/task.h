@@ -19,7 +19,7 @@ struct task_options {
     int64_t retention_us;      /* the journal's; 0 unknown */
     int64_t commit_every_us;   /* trigger: 1 s (R8); bounds how long rows wait */
     size_t max_pending_rows;   /* at this many dirty rows (lane_dirty_rows) task_read reads nothing until a commit takes
-                                  them: 40,000 */
+                                  them: 60,000 */
     int64_t max_keys_total;    /* over all windows and aggregations (R9): 2,000,000; beyond it the task stops with
                                   EXIT_CONFIG. (What goes to (other) must be a function of the journal, and how many
                                   windows  are in memory is not: after a restart some that had closed are not rebuilt.) */
