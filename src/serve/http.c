@@ -8,9 +8,10 @@
  *
  * The library's parser is lenient: it cuts lines at NUL bytes, joins folded lines, takes lone CR or LF for a line's
  * end. What it was lenient about cannot be seen in the parsed headers, but in their size: is_exact() compares the bytes
- * that the parsed request explains with the bytes that were read, and refuses what differs (reliability.md D3). Two
- * things cannot be seen, and mean nothing else than what they are taken for: NUL LF in the place of CR LF, and a line
- * before the request that is empty or begins with NUL.
+ * that the parsed request explains with the bytes that were read, and refuses what differs (reliability.md D3). Three
+ * things cannot be seen: NUL LF in the place of CR LF, ":" LF in the place of the line that ends the headers, and a
+ * line before the request that begins with NUL. All that they can do is to send a request that could have been sent
+ * without.
  *
  * A memory limit of 16 KiB a connection, not the 4 KiB that would do for ourselves: browsers send the cookies of
  * everything else on localhost along, whatever its port.

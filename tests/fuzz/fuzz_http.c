@@ -116,6 +116,14 @@ static bool is_named(struct str name, const char *z)
     return name.len == strlen(z) && strncasecmp(name.ptr, z, name.len) == 0;
 }
 
+/* The line that ends the headers, and what the library takes for it (src/serve/http.c). */
+static bool take_end(struct str *rest)
+{
+    const bool end = str_starts(*rest, STR("\r\n")) || str_starts(*rest, STR("\0\n")) || str_starts(*rest, STR(":\n"));
+    *rest = end ? str_n(rest->ptr + 2, rest->len - 2) : *rest;
+    return end;
+}
+
 static bool take_request(struct str *rest, struct strict *s)
 {
     struct str line, name;
@@ -126,12 +134,13 @@ static bool take_request(struct str *rest, struct strict *s)
     if (!take_request_line(rest, s)) {
         return false;
     }
-    while (take_line(rest, &line)) {
-        if (line.len == 0) {
+    for (;;) {
+        if (take_end(rest)) {
             s->shown = s->shown && hosts == 1;
             return true;
         }
-        if (!memchr(line.ptr, ':', line.len) || !str_split(&line, ':', &name) || !is_token(name)) {
+        if (!take_line(rest, &line) || !memchr(line.ptr, ':', line.len) || !str_split(&line, ':', &name) ||
+            !is_token(name)) {
             return false;
         }
         const struct str value = str_trim(line);
@@ -146,7 +155,6 @@ static bool take_request(struct str *rest, struct strict *s)
         s->shown = s->shown && !is_named(name, "Transfer-Encoding");
         s->shown = s->shown && !(is_named(name, "Content-Length") && !str_eqz(value, "0"));
     }
-    return false;
 }
 
 /* ---- the answers */
