@@ -28,8 +28,9 @@ uint64_t db_sum_bytes(uint64_t sum, size_t place, struct str bytes, bool is_blob
 /* Could a column take this text for a number? */
 bool db_sum_like_number(struct str text);
 
-/* Of a fresh connection: wt_sum(values...) is their checksum, and wt_ok(row_sum, values...) is 1 or fails as corrupt. A
- * value counts by its place, and as what a column's affinity makes of it: 12 and '12' are the same; NULL is nothing. */
+/* Of a fresh connection: wt_sum(values...) is their checksum, wt_wrong(row_sum, values...) whether it is another, or
+ * unknown for a row in which there is nothing, and wt_ok(row_sum, values...) is 1 or fails as corrupt. A value counts
+ * by its place, and as what a column's affinity makes of it: 12 and '12' are the same; NULL is nothing. */
 enum err_class db_sum_functions(struct db *db, struct err *err);
 /* Compares all of them: EXIT_DATA naming the table where a row differs. A writer does, and a reader of a small file: a
  * row that is out of its place can hide others from who looks for them. */

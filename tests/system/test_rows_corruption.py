@@ -149,6 +149,26 @@ PLACES = (Damage.missing_log, Damage.swapped_logs, Damage.foreign_log, Damage.ol
 OTHER_STATE = ('-wal', ' log', 'logs ', 'earlier', 'another', 'no ')
 
 
+class HalfPages(wikitally.Case):
+    def test_A9_zeros_in_any_half_page_of_results_are_noticed(self):
+        """A sector's worth of nothing: in the middle of a page it leaves rows in which there is nothing, nor a checksum."""
+        self.follow(f'replay:{self.synth(1000, 3, **MIX)}', directory=self.folder / 'whole')
+        wanted = self.wikitally('results', '-o', 'tsv', '--data-dir', self.folder / 'whole').out
+        whole = (self.folder / 'whole' / 'results.db').read_bytes()
+        shutil.copytree(self.folder / 'whole', self.directory)
+        noticed = 0
+        for at in range(0, len(whole), 4096):
+            with self.subTest(at=at):
+                (self.directory / 'results.db').write_bytes(whole[:at] + bytes(4096) + whole[at + 4096:])
+                done = self.wikitally('results', '-o', 'tsv', '--data-dir', self.directory, code=None)
+                noticed += done.code != 0
+                if done.code != 0:
+                    self.assertIn(done.code, REFUSALS, done.err)
+                else:
+                    self.assertEqual(done.out, wanted)      # it was in free space
+        self.assertGreater(noticed, len(whole) // 4096 // 2)
+
+
 class Corruption(wikitally.Case):
     """The state: a clean run's first part, then a second part killed at work, so that there is much in the databases and much
     in their logs. Beside it: itself at an earlier moment, and another directory's."""

@@ -6,7 +6,7 @@ import wikitally
 from test_cli import change, corrupt_a_batch
 from test_exit import look
 
-SMALL = ('--set', 'journal.commit_every=1ms', '--set', 'task.commit_every=10ms')
+SMALL = ('--set', 'journal.commit_every=1ms', '--set', 'journal.commit_bytes=64KiB', '--set', 'task.commit_every=10ms')
 
 
 class Repair(wikitally.Twin):
