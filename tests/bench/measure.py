@@ -81,12 +81,12 @@ class Bench:
         took, memory, _ = self.timed_cpu(*arguments)
         return took, memory
 
-    def timed_cpu(self, *arguments, stdin=subprocess.DEVNULL):
+    def timed_cpu(self, *arguments):
         """The same, and the seconds of processor time that all of its threads took."""
         os.sync()                                       # what others wrote before is theirs
         with tempfile.TemporaryFile() as log:
             began = time.monotonic()
-            process = subprocess.Popen([PROGRAM, *map(str, arguments)], stdin=stdin, stdout=subprocess.DEVNULL,
+            process = subprocess.Popen([PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                        stderr=log, env=environment())
             memory = Memory(process.pid)
             _, status, used = os.wait4(process.pid, 0)
@@ -110,13 +110,6 @@ class Bench:
                 subprocess.run([PROGRAM, 'synth', '-n', str(count), '--seed', str(SYNTH_SEED)], stdout=out, check=True,
                                env=environment())
         return file
-
-    @contextlib.contextmanager
-    def synth_pipe(self, count):
-        """The same events as they are made."""
-        command = [PROGRAM, 'synth', '-n', str(count), '--seed', str(SYNTH_SEED)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment()) as process:
-            yield process.stdout
 
     @contextlib.contextmanager
     def server(self, *arguments, before=None):
