@@ -4,8 +4,8 @@
  * this is also about what src/serve adds to it (reliability.md D3, D4).
  *
  * Behind the bytes go the end of a header and one plain request that asks for the connection to be closed, so that
- * there is an end to wait for whatever they were. (Where a client only closes its half, the library may see that not
- * before http_sweep does, 15 s later.)
+ * there is an end to wait for whatever they were. (Where a client only closes its half, or sends so many parameters
+ * that the memory of its connection is used up, the library may see that not before http_sweep does, 15 s later.)
  *
  * A strict reader here goes over the same bytes. Only what it takes for a request, with GET or HEAD and a Host of ours,
  * may be answered with anything but a refusal; each answer is whole, has the fields that protect the page, and none is
@@ -24,7 +24,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ANSWER_MAX = 1 << 20, WAIT_MS = 10000 };
+enum { ANSWER_MAX = 1 << 20, WAIT_MS = 20000 };
 
 static char directory[] = "/tmp/wikitally-fuzz-http-XXXXXX";
 static struct sockaddr_un address = {.sun_family = AF_UNIX};

@@ -195,7 +195,7 @@ class Failpoints(Killed):
         self.judge(self.file)
 
     def in_full_results(self, point, action):
-        self.strike(point, action, self.plain_run(), first='results.before_commit:error@12,')
+        self.strike(point, action, self.plain_run(), first='results.before_commit:error@8,')
         self.follow(f'replay:{self.file}')
         self.judge(self.file)
 
