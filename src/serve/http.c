@@ -54,7 +54,8 @@ struct link {
     struct link *next, *prev;
     int fd;
     bool busy, streaming, suspended;
-    int64_t since_us; /* monotonic: of the last progress that counts */
+    int64_t since_us;          /* monotonic: of the last progress that counts */
+    struct exchange *exchange; /* made by on_target, not completed yet; the library's thread alone */
 };
 
 struct http {
@@ -141,6 +142,7 @@ static void link_close(struct http *h, struct link *link)
     if (link->next)
         link->next->prev = link->prev;
     pthread_mutex_unlock(&h->lock);
+    free(link->exchange); /* whose request never came so far that it was completed */
     free(link);
 }
 
@@ -496,8 +498,12 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 
 static void *on_target(void *cls, const char *target, struct MHD_Connection *connection)
 {
+    struct link *link = link_of(connection);
+    if (link && link->exchange) /* parameters for which there was no memory are parsed again, with another look here */
+        free(link->exchange);
     struct exchange *x = xcalloc(1, sizeof(*x));
-    (void)connection;
+    if (link)
+        link->exchange = x;
     x->http = cls;
     x->began_us = clock_mono(x->http->options.clock);
     x->target_bytes = target ? strlen(target) : 0;
@@ -510,10 +516,12 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
                          enum MHD_RequestTerminationCode code)
 {
     struct exchange *x = *context;
-    (void)connection;
+    struct link *link = link_of(connection);
     (void)code;
     if (!x)
         return;
+    if (link && link->exchange == x)
+        link->exchange = NULL;
     if (x->link)
         link_mark(cls, x->link, false, false);
     stream_client_free(x->answer.stream);
