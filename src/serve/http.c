@@ -55,7 +55,7 @@ struct link {
     int fd;
     bool busy, streaming, suspended;
     int64_t since_us;          /* monotonic: of the last progress that counts */
-    struct exchange *exchange; /* made by on_target, not completed yet; the library's thread alone */
+    struct exchange *exchange; /* made by on_target, not begun nor completed yet; the library's thread alone */
 };
 
 struct http {
@@ -142,7 +142,7 @@ static void link_close(struct http *h, struct link *link)
     if (link->next)
         link->next->prev = link->prev;
     pthread_mutex_unlock(&h->lock);
-    free(link->exchange); /* whose request never came so far that it was completed */
+    free(link->exchange); /* its request never came so far that the library would complete it */
     free(link);
 }
 
@@ -484,8 +484,10 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         x->connection = connection;
         x->link = link_of(connection);
         x->stage = STAGE_CHECKED;
-        if (x->link)
+        if (x->link) {
+            x->link->exchange = NULL; /* from now on the library completes it, and the pool may hold it */
             link_mark(x->http, x->link, true, false);
+        }
         return is_refused(x, method, version) ? send_answer(x) : MHD_YES;
     case STAGE_CHECKED:
         return run_route(x);
@@ -499,11 +501,11 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 static void *on_target(void *cls, const char *target, struct MHD_Connection *connection)
 {
     struct link *link = link_of(connection);
-    if (link && link->exchange) /* parameters for which there was no memory are parsed again, with another look here */
-        free(link->exchange);
     struct exchange *x = xcalloc(1, sizeof(*x));
-    if (link)
+    if (link) {
+        free(link->exchange); /* parameters for which there was no memory are parsed again, and come by here again */
         link->exchange = x;
+    }
     x->http = cls;
     x->began_us = clock_mono(x->http->options.clock);
     x->target_bytes = target ? strlen(target) : 0;
