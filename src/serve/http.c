@@ -108,6 +108,7 @@ static struct link *link_of(struct MHD_Connection *c)
 
 static void link_mark(struct http *h, struct link *link, bool busy, bool streaming)
 {
+    link->exchange = NULL; /* it has begun: from now on the library completes it, and the pool may hold it */
     pthread_mutex_lock(&h->lock);
     link->busy = busy;
     link->streaming = streaming;
@@ -484,10 +485,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         x->connection = connection;
         x->link = link_of(connection);
         x->stage = STAGE_CHECKED;
-        if (x->link) {
-            x->link->exchange = NULL; /* from now on the library completes it, and the pool may hold it */
+        if (x->link)
             link_mark(x->http, x->link, true, false);
-        }
         return is_refused(x, method, version) ? send_answer(x) : MHD_YES;
     case STAGE_CHECKED:
         return run_route(x);
