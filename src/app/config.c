@@ -185,53 +185,72 @@ static void load_files(struct loader *l)
 
 /* ---- secrets */
 
-/* Tokens end at the line's end; editors put one there. */
-static void token_problem(struct loader *l, struct err *err)
+/* A secret that may stand in a file of its own. */
+struct secret {
+    const char *file_key, *credential; /* "serve.token_file", "serve.token" */
+    const char *file;                  /* as configured, or "" */
+    char **value;
+    size_t least; /* bytes */
+};
+
+/* They end at the line's end; editors put one there. */
+static void secret_problem(struct loader *l, const struct secret *s, struct err *err)
 {
-    const char *place = config_origin(l->config, "serve.token_file");
+    const char *place = config_origin(l->config, s->file_key);
     if (place) {
         err_prefix(err, "%s", place);
     }
     loader_problem(l, err);
 }
 
-static void load_token(struct loader *l, const char *path, bool check_mode)
+static void secret_load(struct loader *l, const struct secret *s, const char *path, bool check_mode)
 {
     AUTO(buf) struct buf text = {0};
     bool missing, is_private = false;
     struct err err = {0};
     if (config_read_file(path, 4096, &text, &missing, &is_private, &err)) {
-        err_prefix(&err, "serve.token_file");
-        token_problem(l, &err);
+        err_prefix(&err, "%s", s->file_key);
+        secret_problem(l, s, &err);
         return;
     }
     struct str token = str_trim(buf_str(&text));
     if (check_mode && !is_private) {
-        err_set(&err, ERR_REJECT, EXIT_CONFIG,
-                "serve.token_file: others may read or write \"%s\"; make its mode 0600 (chmod 600)", path);
-    } else if (token.len < 8 || memchr(token.ptr, '\n', token.len) || !str_is_utf8(token)) {
-        err_set(&err, ERR_REJECT, EXIT_CONFIG, "serve.token_file: \"%s\" must hold one line of at least 8 characters",
-                path);
+        err_set(&err, ERR_REJECT, EXIT_CONFIG, "%s: others may read or write \"%s\"; make its mode 0600 (chmod 600)",
+                s->file_key, path);
+    } else if (token.len < s->least || memchr(token.ptr, '\n', token.len) || !str_is_utf8(token)) {
+        err_set(&err, ERR_REJECT, EXIT_CONFIG, "%s: \"%s\" must hold one line of at least %zu characters", s->file_key,
+                path, s->least);
     } else {
-        free(l->config->serve.token);
-        l->config->serve.token = str_dup(token);
+        free(*s->value);
+        *s->value = str_dup(token);
         return;
     }
-    token_problem(l, &err);
+    secret_problem(l, s, &err);
+}
+
+static void secret_find(struct loader *l, const struct secret *s, struct str directory)
+{
+    if (*s->file) {
+        secret_load(l, s, s->file, true);
+    } else if (directory.len && !(*s->value && **s->value)) {
+        char path[PATH_BYTES];
+        snprintf(path, sizeof path, "%.*s/%s", STR_ARG(directory), s->credential);
+        if (access(path, F_OK) == 0) {
+            secret_load(l, s, path, false); /* the service manager guards that directory */
+        }
+    }
 }
 
 static void load_secrets(struct loader *l)
 {
     struct config *c = l->config;
     struct str directory = variable_text(l, "CREDENTIALS_DIRECTORY");
-    if (*c->serve.token_file) {
-        load_token(l, c->serve.token_file, true);
-    } else if (directory.len && !*c->serve.token) {
-        char path[PATH_BYTES];
-        snprintf(path, sizeof path, "%.*s/serve.token", STR_ARG(directory));
-        if (access(path, F_OK) == 0) {
-            load_token(l, path, false); /* the service manager guards that directory */
-        }
+    const struct secret secrets[] = {
+        {"serve.token_file", "serve.token", c->serve.token_file, &c->serve.token, 8},
+        {"kafka.password_file", "kafka.password", c->kafka.password_file, &c->kafka.password, 1},
+    };
+    for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++) {
+        secret_find(l, &secrets[i], directory);
     }
     if (c->serve.token && !*c->serve.token) {
         free(TAKE(c->serve.token));
@@ -338,6 +357,7 @@ enum err_class config_load(const struct config_sources *sources, struct config *
     load_secrets(&l);
     imply_topics(&c);
     make_aggregations(&c);
+    config_kafka_make(&c);
     struct err checked = {0};
     if (l.problems == 0 && config_check(&c, &checked)) {
         loader_problem(&l, &checked);
@@ -367,6 +387,7 @@ enum err_class config_load_defaults(struct config *ret_config, struct err *err)
     load_secrets(&l);
     imply_topics(&c);
     make_aggregations(&c);
+    config_kafka_make(&c);
     if (l.problems) {
         config_fini(&c);
         if (err) {

@@ -18,8 +18,9 @@
 #include "base/err.h"
 #include "base/option.h"
 #include "compute/aggregation.h"
+#include "journal/journal.h"
 
-enum journal_kind { JOURNAL_KIND_SQLITE };
+enum journal_kind { JOURNAL_KIND_SQLITE, JOURNAL_KIND_KAFKA };
 enum on_full { ON_FULL_WAIT, ON_FULL_RELEASE };
 enum sandbox_wanted { SANDBOX_AUTO, SANDBOX_OFF, SANDBOX_REQUIRE };
 enum log_format { LOG_TEXT, LOG_JSON };
@@ -49,7 +50,18 @@ struct config {
         int64_t on_full;   /* enum on_full */
         int64_t commit_every_us, commit_bytes;
         int64_t partitions;
+        /* kind kafka */
+        char *topic;
+        bool create_topics;
+        int64_t replication; /* 0: the broker's default */
+        int64_t compression; /* index into config_compressions */
+        int64_t linger_us, batch_size;
     } journal;
+    struct {
+        char *brokers, *username;
+        char *password_file, *password; /* password: what password_file holds; "": none */
+        struct string_list properties;  /* "name=value" */
+    } kafka;
     struct {
         int64_t commit_every_us, max_pending_rows, max_keys_total;
     } task;
@@ -69,6 +81,9 @@ struct config {
         int64_t level;  /* enum diag_level */
         int64_t format; /* enum log_format */
     } log;
+
+    /* What journal and kafka say together, NULL: the journal is not on Kafka. */
+    const struct journal_kafka *journal_kafka;
 
     const struct aggregation_options *aggregations; /* those that are enabled, in the order of their declaration */
     size_t aggregation_count;
@@ -92,11 +107,15 @@ struct config_sources {
     void *problem_ctx;
 };
 
+extern const char *const config_compressions[]; /* librdkafka's words, in the order of journal.compression */
+
 /* Reads all layers, replaces, checks values, then what values mean together (config_check). */
 enum err_class config_load(const struct config_sources *sources, struct config *ret_config, struct err *err);
 /* Both data centres' topics of every stream that an EventStreams URL names; none if it names none. */
 void config_topics_of(const char *url, struct string_list *ret_topics);
 void config_fini(struct config *c); /* a zeroed one is fine */
+/* The journal that a run with this configuration and data directory has. */
+struct journal_place config_place(const struct config *c, const char *directory);
 
 /* Everything that one value alone cannot show: R10 (retention against size + delay + lateness), horizon against
  * overlap, filters and aggregations that do not compile, an address that others reach without a token. */

@@ -285,7 +285,7 @@ enum err_class config_check(const struct config *c, struct err *err)
     struct err own;
     err = err ? err : &own;
     enum err_class (*const checks[])(const struct config *, struct err *) = {
-        check_source, check_journal, check_filter, check_aggregations, check_serve, check_tests,
+        check_source, check_journal, config_kafka_check, check_filter, check_aggregations, check_serve, check_tests,
     };
     enum err_class cls = ERR_NONE;
     for (size_t i = 0; i < sizeof checks / sizeof *checks && !cls; i++) {

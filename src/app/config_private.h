@@ -59,6 +59,10 @@ struct definition *config_definition(struct config *c, struct str name); /* NULL
 
 enum err_class config_load_defaults(struct config *ret_config, struct err *err); /* nothing but what is built in */
 
+/* config_kafka.c: after all values are there. */
+void config_kafka_make(struct config *c);
+enum err_class config_kafka_check(const struct config *c, struct err *err);
+
 /* ---- variables (config_env.c) */
 
 struct variable {

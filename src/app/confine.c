@@ -119,6 +119,22 @@ static void allow_source(struct sandbox_rules *rules, const struct confine_optio
     }
 }
 
+static void allow_kafka(struct sandbox_rules *rules, const struct config *c)
+{
+    if (!c->journal_kafka) {
+        return;
+    }
+    allow_list(rules, for_live, sizeof for_live / sizeof *for_live, false);
+    allow_replaceable(rules, c->kafka.password_file);
+    for (size_t i = 0; i < c->kafka.properties.count; i++) { /* "ssl.ca.location=/etc/ssl/kafka.pem" */
+        const char *text = c->kafka.properties.items[i], *place = strstr(text, ".location=");
+        const char *equals = strchr(text, '=');
+        if (place && equals && equals > place) {
+            allow_replaceable(rules, equals + 1);
+        }
+    }
+}
+
 void confine_rules(const struct confine_options *o, struct sandbox_rules *ret_rules)
 {
     char directory[PATH_BYTES];
@@ -127,6 +143,7 @@ void confine_rules(const struct confine_options *o, struct sandbox_rules *ret_ru
     sandbox_allow(ret_rules, SANDBOX_WRITE, o->directory);
     allow_configuration(ret_rules, o);
     allow_source(ret_rules, o);
+    allow_kafka(ret_rules, o->config);
     if (o->config->serve.web_dir) {
         sandbox_allow(ret_rules, SANDBOX_READ, o->config->serve.web_dir);
     }

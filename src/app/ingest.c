@@ -186,10 +186,9 @@ static enum err_class note(struct source_output *o, struct str key, struct arena
     return journal_reader_note(((struct ingest *)o)->reader, key, arena, ret_value, err);
 }
 
-static enum err_class tail(struct source_output *o, uint32_t partition, int64_t from, int64_t to,
-                           bool (*each)(const struct record *r, void *ctx), void *ctx, struct err *err)
+static enum err_class tail_read(struct ingest *i, uint32_t partition, int64_t from, int64_t to,
+                                bool (*each)(const struct record *r, void *ctx), void *ctx, struct err *err)
 {
-    struct ingest *i = (struct ingest *)o;
     AUTO(arena) struct arena arena = {0};
     while (from < to) {
         struct journal_page page;
@@ -206,6 +205,15 @@ static enum err_class tail(struct source_output *o, uint32_t partition, int64_t 
         from = page.records[page.count - 1].offset + 1;
     }
     return ERR_NONE;
+}
+
+static enum err_class tail(struct source_output *o, uint32_t partition, int64_t from, int64_t to,
+                           bool (*each)(const struct record *r, void *ctx), void *ctx, struct err *err)
+{
+    struct ingest *i = (struct ingest *)o;
+    enum err_class cls = tail_read(i, partition, from, to, each, ctx, err);
+    journal_reader_rest(i->reader);
+    return cls;
 }
 
 struct dead_since {

@@ -185,31 +185,42 @@ static const struct ledger_row *total_of(const struct ledger_view *v, enum tally
     return &nothing;
 }
 
-/* Every aggregation has booked each record before its position once, and its rows hold what was counted. */
-static void check_tasks(struct ledger_view *v, const struct positions *p, int64_t end)
+static void check_booked(struct ledger_view *v, const struct position *p, bool sparse)
+{
+    for (int by = 0; by < 2; by++) {
+        int64_t booked = total_of(v, (enum tally_by)by, p->name)->records, passed = p->sum - p->begin;
+        if (sparse ? booked > passed : booked != passed)
+            say_wrong(v, "%s by %s: %lld records from where it began to its position, %lld booked", p->name,
+                      by ? "arrival" : "event", (long long)passed, (long long)booked);
+    }
+}
+
+/* Every aggregation has booked each record before its position once, and its rows hold what was counted. Where offsets
+ * have holes they say how many records there can be at most; `end` is how many there are. */
+static void check_tasks(struct ledger_view *v, const struct positions *p, int64_t end, bool sparse)
 {
     int64_t least = p->count ? INT64_MAX : 0;
     for (size_t i = 0; i < p->count; i++) {
-        for (int by = 0; by < 2; by++) {
-            int64_t booked = total_of(v, (enum tally_by)by, p->list[i].name)->records;
-            if (booked != p->list[i].sum - p->list[i].begin)
-                say_wrong(v, "%s by %s: %lld records from where it began to its position, %lld booked", p->list[i].name,
-                          by ? "arrival" : "event", (long long)(p->list[i].sum - p->list[i].begin), (long long)booked);
-        }
+        check_booked(v, &p->list[i], sparse);
         int64_t counted = total_of(v, TALLY_EVENT, p->list[i].name)->buckets[TASK_COUNTED];
         if (p->list[i].has_rows && p->list[i].in_rows != counted)
             say_wrong(v, "%s: its rows hold %lld, counted were %lld", p->list[i].name, (long long)p->list[i].in_rows,
                       (long long)counted);
-        least = p->list[i].sum < least ? p->list[i].sum : least;
+        int64_t done = sparse ? total_of(v, TALLY_EVENT, p->list[i].name)->records : p->list[i].sum;
+        least = done < least ? done : least;
+        if (sparse && p->list[i].begin == 0 && done > end)
+            say_wrong(v, "%s: %lld records booked, %lld were journalled", p->list[i].name, (long long)done,
+                      (long long)end);
     }
     v->in_flight = end - least;
 }
 
-static enum err_class read_journal(const char *directory, struct reading *r, int64_t *ret_end, struct err *err)
+static enum err_class read_journal(const struct journal_place *place, struct reading *r, int64_t *ret_end,
+                                   bool *ret_sparse, struct err *err)
 {
     struct journal_reader *reader;
     struct journal_info info;
-    enum err_class cls = journal_reader_open(directory, &reader, err);
+    enum err_class cls = journal_reader_open_at(place, &reader, err);
     if (cls)
         return cls;
     if (!(cls = journal_reader_hold(reader, err)) && !(cls = journal_reader_tally(reader, add_source, r, err)))
@@ -220,6 +231,7 @@ static enum err_class read_journal(const char *directory, struct reading *r, int
         cls = journal_reader_bounds(reader, p, &head, &end, err);
         *ret_end += cls ? 0 : end;
     }
+    *ret_sparse = !cls && info.sparse;
     journal_reader_close(reader);
     return cls;
 }
@@ -272,25 +284,26 @@ static enum err_class read_results(const char *directory, struct reading *r, str
     return cls;
 }
 
-enum err_class ledger_view_read(const char *directory, const struct ledger_range *range, struct ledger_view *ret_view,
-                                struct err *err)
+enum err_class ledger_view_read(const struct journal_place *place, const struct ledger_range *range,
+                                struct ledger_view *ret_view, struct err *err)
 {
     struct reading r = {.view = ret_view, .range = range};
     struct positions positions = {0};
     int64_t end = 0;
+    bool sparse = false;
     *ret_view = (struct ledger_view){0};
     /* Each store at one moment, the results first: what they have booked, the journal of a later moment holds. */
-    enum err_class cls = read_results(directory, &r, &positions, err);
-    if (cls || (cls = read_journal(directory, &r, &end, err))) {
+    enum err_class cls = read_results(place->directory, &r, &positions, err);
+    if (cls || (cls = read_journal(place, &r, &end, &sparse, err))) {
         ledger_view_fini(ret_view);
         return cls;
     }
     merge_rows(ret_view);
     check_source(&r);
-    if (ret_view->source[SOURCE_JOURNALLED] != end)
+    if (sparse ? ret_view->source[SOURCE_JOURNALLED] > end : ret_view->source[SOURCE_JOURNALLED] != end)
         say_wrong(ret_view, "journal: %lld records were journalled, its offsets end at %lld",
                   (long long)ret_view->source[SOURCE_JOURNALLED], (long long)end);
-    check_tasks(ret_view, &positions, end);
+    check_tasks(ret_view, &positions, sparse ? ret_view->source[SOURCE_JOURNALLED] : end, sparse);
     return ERR_NONE;
 }
 
@@ -302,16 +315,16 @@ void ledger_view_fini(struct ledger_view *v)
     *v = (struct ledger_view){0};
 }
 
-enum err_class ledger_view_check(const char *directory, struct err *err)
+enum err_class ledger_view_check(const struct journal_place *place, struct err *err)
 {
     static const struct ledger_range only_totals = {INT64_MAX, TIME_NONE};
     AUTO(buf) struct buf path = {0};
     struct stat st;
     struct ledger_view view;
-    buf_addf(&path, "%s/results.db", directory);
+    buf_addf(&path, "%s/results.db", place->directory);
     if (stat(path.ptr, &st) != 0 || st.st_size > CHECK_BYTES)
         return ERR_NONE;
-    enum err_class cls = ledger_view_read(directory, &only_totals, &view, err);
+    enum err_class cls = ledger_view_read(place, &only_totals, &view, err);
     if (cls)
         return cls;
     if (view.wrong_count) {
@@ -319,7 +332,7 @@ enum err_class ledger_view_check(const char *directory, struct err *err)
             err, ERR_FATAL, EXIT_DATA,
             "what is stored in \"%s\" is not of one moment: %s; copy the directory and ask journal verify; if the "
             "journal is sound, move results.db away: it is computed anew",
-            directory, view.wrong[0]);
+            place->directory, view.wrong[0]);
     }
     ledger_view_fini(&view);
     return cls;

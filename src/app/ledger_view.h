@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/record.h"
+#include "journal/journal.h"
 
 #define LEDGER_TOTAL (INT64_MAX - 1) /* minute of the rows that sum up all minutes */
 enum { LEDGER_NAME_MAX = 64, LEDGER_WRONG_MAX = 32 };
@@ -33,14 +34,15 @@ struct ledger_view {
     size_t wrong_count;
 };
 
-/* Reads journal.db and results.db (the latter may be missing: then there is only the source's side). */
-enum err_class ledger_view_read(const char *directory, const struct ledger_range *range, struct ledger_view *ret_view,
-                                struct err *err);
+/* Reads the journal and results.db of place->directory (the latter may be missing: then there is only the source's
+ * side). */
+enum err_class ledger_view_read(const struct journal_place *place, const struct ledger_range *range,
+                                struct ledger_view *ret_view, struct err *err);
 void ledger_view_fini(struct ledger_view *v);
 
 /* Before anything goes on from what is stored: EXIT_DATA and what does not balance, if something does not. Pages of
  * another moment pass every other check: each is sound, and so is each row. Only where results.db has at most 64 MiB;
  * above, `ledger --check` is asked by hand. */
-enum err_class ledger_view_check(const char *directory, struct err *err);
+enum err_class ledger_view_check(const struct journal_place *place, struct err *err);
 
 #endif

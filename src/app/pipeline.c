@@ -10,6 +10,7 @@
 #include "app/task_thread.h"
 #include "base/diag.h"
 #include "base/fault.h"
+#include "kafka/client.h"
 #include "serve/serve.h"
 
 #include <errno.h>
@@ -19,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { POLL_US = 2000 };
+enum { POLL_US = 2000, RETRY_US = 200000 };
 
 struct pipeline {
     struct pipeline_options options;
@@ -70,6 +71,24 @@ static enum err_class check_files(const struct source_spec *source, struct err *
     return ERR_NONE;
 }
 
+/* A broker that is away at the start is waited for: it may come with the same machine. */
+static enum err_class open_kafka(struct pipeline *p, const struct journal_options *options, struct err *err)
+{
+    enum err_class cls;
+    bool said = false;
+    diag_info("journal", "topic \"%s\" at %s, %s%s%s", options->kafka->topic, p->options.config->kafka.brokers,
+              kafka_version(), kafka_version_note() ? ", " : "", kafka_version_note() ? kafka_version_note() : "");
+    while ((cls = journal_open_kafka(options, &p->journal, err)) == ERR_RETRY) {
+        if (p->options.give_up && p->options.give_up(p->options.on_end_ctx))
+            return cls;
+        if (!said)
+            diag_error("journal", "%s; trying again until it is there", err->text);
+        said = true;
+        p->options.clock->sleep_us(p->options.clock, RETRY_US);
+    }
+    return cls;
+}
+
 static enum err_class open_journal(struct pipeline *p, struct err *err)
 {
     const struct config *c = p->options.config;
@@ -81,9 +100,11 @@ static enum err_class open_journal(struct pipeline *p, struct err *err)
         .partitions = (uint32_t)c->journal.partitions,
         .max_bytes = c->journal.max_bytes,
         .adopt = p->options.adopt,
+        .kafka = c->journal_kafka,
         .clock = p->options.clock,
     };
-    enum err_class cls = journal_open_sqlite(&options, &p->journal, err);
+    enum err_class cls =
+        c->journal_kafka ? open_kafka(p, &options, err) : journal_open_sqlite(&options, &p->journal, err);
     buf_fini(&identity);
     return cls;
 }
@@ -91,7 +112,8 @@ static enum err_class open_journal(struct pipeline *p, struct err *err)
 static enum err_class start_task(struct pipeline *p, struct err *err)
 {
     const struct config *c = p->options.config;
-    p->handover = c->aggregation_count ? handover_new(journal_partitions(p->journal), 0, 0) : NULL;
+    bool predictable = !c->journal_kafka; /* the offsets of a batch, before it is written */
+    p->handover = c->aggregation_count && predictable ? handover_new(journal_partitions(p->journal), 0, 0) : NULL;
     struct task_thread_options options = {
         .task = {.name = "results",
                  .aggregations = c->aggregations,
@@ -147,8 +169,8 @@ static enum err_class start_source(struct pipeline *p, struct err *err)
     };
     enum err_class cls = ingest_new(&options, &p->ingest, err);
     if (!cls)
-        cls = source_spec_open(p->options.source, c, journal_partitions(p->journal),
-                               p->handover ? task_thread_fields(p->task) : NULL, p->options.clock, &p->source, err);
+        cls = source_spec_open(p->options.source, c, p->journal, p->handover ? task_thread_fields(p->task) : NULL,
+                               p->options.clock, &p->source, err);
     if (cls)
         return cls;
     if (pthread_create(&p->source_thread, NULL, source_main, p) != 0)
@@ -194,6 +216,12 @@ static void set_kind(struct status *s, void *spec)
                                                                          : "synthetic");
 }
 
+static enum err_class check_ledger(const struct pipeline *p, struct err *err)
+{
+    struct journal_place place = config_place(p->options.config, p->directory);
+    return ledger_view_check(&place, err);
+}
+
 static void pipeline_free(struct pipeline *p)
 {
     serve_stop(p->serve);
@@ -219,7 +247,7 @@ enum err_class pipeline_start(const struct pipeline_options *options, struct pip
     if (!cls)
         cls = open_journal(p, err);
     if (!cls)
-        cls = ledger_view_check(p->directory, err);
+        cls = check_ledger(p, err);
     if (!cls)
         cls = start_task(p, err);
     if (!cls)

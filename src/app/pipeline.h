@@ -22,6 +22,7 @@ struct pipeline_options {
     struct clock *clock;
     void (*on_end)(void *ctx); /* NULL, or called by its threads when source or task is over: pipeline_poll has news */
     void *on_end_ctx;
+    bool (*give_up)(void *ctx); /* asked while the start waits for a broker, with on_end_ctx; NULL: never */
 };
 
 struct pipeline;

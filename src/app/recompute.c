@@ -374,9 +374,9 @@ enum err_class recompute(const struct recompute_options *options,
 {
     struct recomputing r = {.options = options, .each = each, .ctx = ctx, .summary = ret_summary};
     *ret_summary = (struct recompute_summary){0};
-    enum err_class cls = results_open(options->directory, &r.results, err);
+    enum err_class cls = results_open(options->place.directory, &r.results, err);
     if (!cls)
-        cls = journal_reader_open(options->directory, &r.reader, err);
+        cls = journal_reader_open_at(&options->place, &r.reader, err);
     if (!cls)
         cls = recompute_all(&r, err);
     journal_reader_close(r.reader);

@@ -8,6 +8,7 @@
 #define WIKITALLY_APP_RECOMPUTE_H
 
 #include "app/config.h"
+#include "journal/journal.h"
 #include "sink/results.h"
 
 enum recompute_what { RECOMPUTE_ROW, RECOMPUTE_MISSING, RECOMPUTE_EXTRA, RECOMPUTE_DIFFERENT };
@@ -21,7 +22,7 @@ struct recompute_finding {
 };
 
 struct recompute_options {
-    const char *directory;
+    struct journal_place place;  /* and the directory of results.db */
     const struct config *config; /* definitions must be those of what is stored: EXIT_CONFIG otherwise */
     int64_t from_us, to_us;      /* windows that start in [from, to) */
     bool diff;

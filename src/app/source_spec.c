@@ -133,9 +133,10 @@ void source_spec_directory(const struct source_spec *s, const struct config *con
     buf_addf(out, "/replay-%016llx", (unsigned long long)hash_bytes(buf_str(&identity), 0));
 }
 
-void source_spec_options(const struct source_spec *s, const struct config *config, uint32_t partitions,
+void source_spec_options(const struct source_spec *s, const struct config *config, const struct journal *journal,
                          struct clock *clock, struct source_options *ret_options)
 {
+    bool sparse = journal && journal_sparse(journal);
     bool paced = (s->kind == SOURCE_KIND_REPLAY && s->speed > 0) || (s->kind == SOURCE_KIND_SYNTHETIC && s->rate > 0);
     int64_t commit_bytes = config->journal.commit_bytes;
     if (!paced && commit_bytes == DEFAULT_COMMIT_BYTES) /* whoever set another size wants that one */
@@ -150,7 +151,10 @@ void source_spec_options(const struct source_spec *s, const struct config *confi
         .commit_bytes = commit_bytes,
         .max_identities = MAX_IDENTITIES,
         .newest = s->kind == SOURCE_KIND_LIVE ? NEWEST_OF_A_STREAM : 0,
-        .partitions = partitions,
+        .partitions = journal ? journal_partitions(journal) : 1,
+        .labels = sparse,
+        .record_max = sparse ? journal_record_max(journal) : 0,
+        .sparse = sparse,
         .filter = config->ingest.filter,
         .topics = (const char *const *)s->topics.items,
         .topic_count = s->topics.count,
@@ -177,12 +181,12 @@ static enum err_class open_stream(const struct source_spec *s, const struct conf
     return cls ? cls : source_open_stream(options, transport, ret_source, err);
 }
 
-enum err_class source_spec_open(const struct source_spec *s, const struct config *config, uint32_t partitions,
+enum err_class source_spec_open(const struct source_spec *s, const struct config *config, const struct journal *journal,
                                 const struct field_set *shared_fields, struct clock *clock, struct source **ret_source,
                                 struct err *err)
 {
     struct source_options options;
-    source_spec_options(s, config, partitions, clock, &options);
+    source_spec_options(s, config, journal, clock, &options);
     options.shared_fields = shared_fields;
     if (s->kind == SOURCE_KIND_LIVE)
         return open_stream(s, config, &options, ret_source, err);

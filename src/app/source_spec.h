@@ -35,11 +35,11 @@ void source_spec_identity(const struct source_spec *s, struct buf *out);
 /* Where such a source's data lives if nobody said: files and made-up events have directories of their own (R2). */
 void source_spec_directory(const struct source_spec *s, const struct config *config, struct buf *out);
 
-/* shared_fields: as in struct source_options. */
-enum err_class source_spec_open(const struct source_spec *s, const struct config *config, uint32_t partitions,
+/* For this journal; NULL: for one partition and nothing of its kind. shared_fields: as in struct source_options. */
+enum err_class source_spec_open(const struct source_spec *s, const struct config *config, const struct journal *journal,
                                 const struct field_set *shared_fields, struct clock *clock, struct source **ret_source,
                                 struct err *err);
-void source_spec_options(const struct source_spec *s, const struct config *config, uint32_t partitions,
+void source_spec_options(const struct source_spec *s, const struct config *config, const struct journal *journal,
                          struct clock *clock, struct source_options *ret_options);
 
 #endif

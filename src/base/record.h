@@ -16,6 +16,15 @@ struct record {
     int64_t arrival_us; /* R5: when it arrived, whole milliseconds, or TIME_NONE = unknown; never falls within a
                            partition */
     struct str value;   /* the event's bytes exactly as received; borrowed */
+    /* Of a record read: offsets just before its own at which there never was one (Kafka: marks of transactions, what
+     * was aborted). They are no hole. */
+    int64_t skipped;
+};
+
+/* What a journal that others read says of a record beside its bytes. */
+struct record_label {
+    struct str key;   /* "enwiki:Title", or ptr NULL: none (no page) */
+    const char *kind; /* "change", "canary", "tick" */
 };
 
 /* What stands for "this very record" in a task's line (R15): a 64-bit hash of value and arrival with a fixed seed. */
@@ -90,6 +99,10 @@ struct batch {
      * appended the batch may take that over and leave an empty arena. */
     const struct value *const *values;
     struct arena *memory;
+
+    const struct record_label *labels; /* one per record; NULL: nobody asked for them */
+    int64_t *ends; /* NULL, or PARTITION_MAX numbers: where an append puts the partitions' next offsets, if that is not
+                      what the number of records says (Kafka) */
 };
 
 #endif

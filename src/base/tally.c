@@ -109,6 +109,12 @@ void tally_add(struct tally *t, enum tally_by by, int64_t minute, uint8_t bucket
     *last = (uint32_t)at;
 }
 
+int64_t tally_get(const struct tally *t, enum tally_by by, int64_t minute, uint8_t bucket)
+{
+    size_t at = row_find(t, by, minute, bucket);
+    return at == t->count ? 0 : t->rows[at].count;
+}
+
 /* The row hit last in this bucket, if its minute is surely that of the time: no division then. */
 static inline struct tally_row *row_again(struct tally *t, enum tally_by by, uint8_t bucket, int64_t time_us,
                                           int64_t clock_us, int64_t skew_us)

@@ -37,6 +37,7 @@ struct tally { /* additions since the last tally_clear: what one commit carries 
 void tally_fini(struct tally *t);
 void tally_clear(struct tally *t);
 void tally_add(struct tally *t, enum tally_by by, int64_t minute, uint8_t bucket, int64_t count);
+int64_t tally_get(const struct tally *t, enum tally_by by, int64_t minute, uint8_t bucket); /* 0: no such row */
 /* Books one record on both sides. clock_us: its arrival, or where that is unknown the stream time, or TIME_NONE. */
 void tally_book(struct tally *t, uint8_t bucket, int64_t event_us, int64_t arrival_us, int64_t clock_us,
                 int64_t skew_us);

@@ -96,7 +96,7 @@ static int audit_run(struct cli *cli, int argc, char **argv, struct err *err)
     if (healing && (code = heal(cli, source, err)) != EXIT_DONE)
         return code;
     struct journal_reader *reader;
-    if (journal_reader_open(cli->directory, &reader, err))
+    if (cli_journal(cli, &reader, err))
         return cli_fail(err);
     enum err_class cls = print_audit(cli, reader, &any_open, err);
     journal_reader_close(reader);

@@ -186,6 +186,14 @@ enum err_class cli_directory(struct cli *cli, struct err *err)
     return ERR_NONE;
 }
 
+enum err_class cli_journal(struct cli *cli, struct journal_reader **ret_reader, struct err *err)
+{
+    if (cli_config(cli, err) || cli_directory(cli, err))
+        return err->cls;
+    struct journal_place place = config_place(&cli->config, cli->directory);
+    return journal_reader_open_at(&place, ret_reader, err);
+}
+
 void cli_fini(struct cli *cli)
 {
     if (cli->config_loaded)

@@ -47,6 +47,8 @@ enum err_class cli_config(struct cli *cli,
 void cli_log(const struct config *config, void *cli); /* diagnostics: -q, -v, --log-format, else the configuration */
 /* The data directory of read commands: --data-dir, else that of the configured source. */
 enum err_class cli_directory(struct cli *cli, struct err *err);
+/* The journal that the configuration and cli_directory name, read-only. */
+enum err_class cli_journal(struct cli *cli, struct journal_reader **ret_reader, struct err *err);
 void cli_fini(struct cli *cli);
 /* "too many arguments" and the like: EXIT_USAGE. */
 int cli_usage(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -41,19 +41,19 @@ static bool print_letter(const struct dead_letter *d, void *ctx)
 }
 
 /* Both stores; results.db may be missing. */
-static enum err_class each_letter(const char *directory, bool (*each)(const struct dead_letter *, void *), void *ctx,
+static enum err_class each_letter(struct cli *cli, bool (*each)(const struct dead_letter *, void *), void *ctx,
                                   bool *of_task, struct err *err)
 {
     struct journal_reader *reader;
     struct results *results;
-    if (journal_reader_open(directory, &reader, err))
+    if (cli_journal(cli, &reader, err))
         return err->cls;
     *of_task = false;
     enum err_class cls = journal_reader_dead(reader, 0, each, ctx, err);
     journal_reader_close(reader);
     if (cls)
         return cls;
-    cls = results_open(directory, &results, err);
+    cls = results_open(cli->directory, &results, err);
     if (cls && err->code == EXIT_NOINPUT) {
         *err = (struct err){0};
         return ERR_NONE;
@@ -71,7 +71,7 @@ static int list(struct cli *cli, struct err *err)
     struct listing l = {.out = &cli->out};
     if (out_begin(&cli->out, columns, sizeof columns / sizeof *columns, err))
         return EXIT_USAGE;
-    enum err_class cls = each_letter(cli->directory, print_letter, &l, &l.of_task, err);
+    enum err_class cls = each_letter(cli, print_letter, &l, &l.of_task, err);
     out_end(&cli->out);
     return cls ? cli_fail(err) : EXIT_DONE;
 }
@@ -104,7 +104,7 @@ static int show(struct cli *cli, const char *text, struct err *err)
     struct wanted w = {0};
     if (!text || !parse_id(text, &w.id, &w.task))
         return cli_usage(err, "deadletters show: wants an ID as \"deadletters list\" prints it");
-    enum err_class cls = each_letter(cli->directory, take_bytes, &w, &w.of_task, err);
+    enum err_class cls = each_letter(cli, take_bytes, &w, &w.of_task, err);
     if (!cls && w.found)
         out_write(buf_str(&w.bytes)); /* the original bytes, nothing added */
     out_flush();
@@ -139,12 +139,12 @@ static bool keep_letter(const struct dead_letter *d, void *ctx)
     return l->count < LETTERS_MAX && l->arena.used_bytes < LETTERS_BYTES_MAX;
 }
 
-static enum err_class letters_read(struct letters *l, const char *directory, int64_t from_id, struct err *err)
+static enum err_class letters_read(struct letters *l, struct cli *cli, int64_t from_id, struct err *err)
 {
     struct journal_reader *reader;
     l->count = 0;
     arena_reset(&l->arena);
-    enum err_class cls = journal_reader_open(directory, &reader, err);
+    enum err_class cls = cli_journal(cli, &reader, err);
     if (!cls) {
         cls = journal_reader_dead(reader, from_id, keep_letter, l, err);
         journal_reader_close(reader);
@@ -162,16 +162,18 @@ struct retrying {
 static enum err_class retry_open(struct retrying *r, struct cli *cli, const struct source_spec *spec, struct err *err)
 {
     static const atomic_bool stopping = false;
-    struct journal_options options = {.directory = cli->directory, .clock = &clock_real};
+    struct journal_options options = {
+        .directory = cli->directory, .kafka = cli->config.journal_kafka, .clock = &clock_real};
     struct source_options source;
-    enum err_class cls = journal_open_sqlite(&options, &r->journal, err);
+    enum err_class cls = options.kafka ? journal_open_kafka(&options, &r->journal, err)
+                                       : journal_open_sqlite(&options, &r->journal, err);
     if (cls)
         return cls;
     struct ingest_options ingest_options = {.journal = r->journal, .clock = &clock_real, .stopping = &stopping};
     cls = ingest_new(&ingest_options, &r->ingest, err);
     if (cls)
         return cls;
-    source_spec_options(spec, &cli->config, journal_partitions(r->journal), &clock_real, &source);
+    source_spec_options(spec, &cli->config, r->journal, &clock_real, &source);
     return source_retry_new(&source, ingest_output(r->ingest), &r->retry, err);
 }
 
@@ -204,14 +206,14 @@ static enum err_class retry_each(struct retrying *r, const struct letters *l, st
     return ERR_NONE;
 }
 
-static enum err_class retry_all(struct retrying *r, const char *directory, int64_t only, struct err *err)
+static enum err_class retry_all(struct retrying *r, struct cli *cli, int64_t only, struct err *err)
 {
     struct letters *l = xcalloc(1, sizeof *l);
     int64_t from_id = only;
     enum err_class cls;
     l->only = only;
     do {
-        cls = letters_read(l, directory, from_id, err);
+        cls = letters_read(l, cli, from_id, err);
         cls = cls ? cls : retry_each(r, l, err);
         from_id = l->count ? l->list[l->count - 1].id + 1 : from_id;
     } while (!cls && l->count && !only);
@@ -233,7 +235,7 @@ static int retry(struct cli *cli, const char *text, struct err *err)
         return cli_fail(err);
     enum err_class cls = source_spec_parse(NULL, &cli->config, &spec, err);
     cls = cls ? cls : retry_open(&r, cli, &spec, err);
-    cls = cls ? cls : retry_all(&r, cli->directory, only, err);
+    cls = cls ? cls : retry_all(&r, cli, only, err);
     if (!cls)
         out_printf("%zu of %zu letters are in the journal now\n", r.done, r.seen);
     retry_close(&r);

@@ -157,9 +157,9 @@ static void check_journal(struct doctor *d)
     struct err err = {0};
     char path[4096];
     snprintf(path, sizeof path, "%s/journal.db", d->cli->directory);
-    if (access(path, F_OK) != 0)
+    if (!d->cli->config.journal_kafka && access(path, F_OK) != 0)
         return doctor_say(d, "journal", "ok", "wikitally run", "none yet");
-    if (journal_reader_open(d->cli->directory, &reader, &err))
+    if (cli_journal(d->cli, &reader, &err))
         return doctor_say(d, "journal", "fail", "wikitally journal verify", "%s", err.text);
     if (journal_reader_info(reader, &info, &err))
         doctor_say(d, "journal", "fail", "wikitally journal verify", "%s", err.text);

@@ -179,7 +179,7 @@ static int explain_run(struct cli *cli, int argc, char **argv, struct err *err)
         return cli_usage(err, "explain: wants \"watermark\", or \"window AGGREGATION TIME\"");
     if (cli_directory(cli, err) || results_open(cli->directory, &e.results, err))
         return cli_fail(err);
-    if (journal_reader_open(cli->directory, &e.reader, err))
+    if (cli_journal(cli, &e.reader, err))
         code = cli_fail(err);
     else
         code = find_and_explain(&e, window ? argv[first + 1] : NULL, window ? argv[first + 2] : NULL, err);

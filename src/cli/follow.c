@@ -153,6 +153,14 @@ static void send_news(void *main_thread)
     pthread_kill(*(const pthread_t *)main_thread, NEWS);
 }
 
+/* A signal that has come and nobody has taken yet: they are blocked. */
+static bool give_up(void *main_thread)
+{
+    sigset_t pending;
+    (void)main_thread;
+    return sigpending(&pending) == 0 && (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
 /* Gives up what is not needed, then starts. In between the browser's process is begun, which keeps its rights. */
 static enum err_class start(struct cli *cli, struct pipeline_options *options, const struct follow *follow,
                             char *listen, struct pipeline **ret_pipeline, struct err *err)
@@ -192,8 +200,14 @@ int follow_pipeline(struct cli *cli, const struct pipeline_options *options, con
     pthread_t self = pthread_self();
     started.on_end = send_news;
     started.on_end_ctx = &self;
+    started.give_up = give_up;
     block_signals(&waiting.signals);
-    if (start(cli, &started, follow, listen, &waiting.pipeline, err))
+    enum err_class refused = start(cli, &started, follow, listen, &waiting.pipeline, err);
+    if (refused == ERR_RETRY && give_up(&self)) { /* told to end before a broker came */
+        diag_info("run", "ending: %s", err->text);
+        return EXIT_DONE;
+    }
+    if (refused)
         return err_exit_code(err);
     const char *address = pipeline_address(waiting.pipeline);
     if (address)

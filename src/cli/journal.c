@@ -134,7 +134,7 @@ static int journal_run(struct cli *cli, int argc, char **argv, struct err *err)
         return cli_usage(err, "journal: wants verify, dump or repair%s%s%s", *what ? ", not \"" : "", what,
                          *what ? "\"" : "");
     struct dumping d = {.raw = raw, .end = cli->zero ? 0 : '\n'};
-    if (journal_reader_open(cli->directory, &d.reader, err))
+    if (cli_journal(cli, &d.reader, err))
         return cli_fail(err);
     code = what[0] == 'v' ? verify(d.reader, err) : dump(&d, partition, from, to, err);
     journal_reader_close(d.reader);

@@ -94,7 +94,10 @@ static int ledger_run(struct cli *cli, int argc, char **argv, struct err *err)
     if (strcmp(by, "event") != 0 && strcmp(by, "arrival") != 0)
         return cli_usage(err, "ledger: --by \"%s\" is not event or arrival", by);
     struct ledger_view view = {0};
-    if (cli_directory(cli, err) || ledger_view_read(cli->directory, &range, &view, err))
+    if (cli_config(cli, err) || cli_directory(cli, err))
+        return cli_fail(err);
+    struct journal_place place = config_place(&cli->config, cli->directory);
+    if (ledger_view_read(&place, &range, &view, err))
         return cli_fail(err);
     code = checking ? check(&view) : print_rows(cli, &view, by[0] == 'e' ? TALLY_EVENT : TALLY_ARRIVAL, totals, err);
     ledger_view_fini(&view);

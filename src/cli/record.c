@@ -169,7 +169,7 @@ static int record_run(struct cli *cli, int argc, char **argv, struct err *err)
                                 : err_errno(err, ERR_FATAL, err_errno_code(errno, EXIT_CANTCREAT), errno,
                                             "cannot make \"%s\"", argv[first]);
     if (!cls)
-        cls = source_spec_open(&spec, &cli->config, 1, NULL, &clock_real, &r.source, err);
+        cls = source_spec_open(&spec, &cli->config, NULL, NULL, &clock_real, &r.source, err);
     if (!cls) {
         r.zstd = ZSTD_createCStream();
         r.packed = xmalloc(ZSTD_CStreamOutSize());

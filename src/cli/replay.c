@@ -72,7 +72,8 @@ static int replay_journal(struct cli *cli, int64_t from_us, int64_t to_us, const
         return cli_usage(err, "replay: --diff: there is no sink \"%s\"; there is sqlite", sink);
     if (cli_config(cli, err) || cli_directory(cli, err))
         return cli_fail(err);
-    struct recompute_options options = {cli->directory, &cli->config, from_us, to_us, sink != NULL};
+    struct recompute_options options = {config_place(&cli->config, cli->directory), &cli->config, from_us, to_us,
+                                        sink != NULL};
     struct recompute_summary summary;
     struct replaying replaying = {&cli->out, sink != NULL};
     if (out_begin(&cli->out, columns, sink ? 7 : 6, err))

@@ -214,7 +214,7 @@ static int tail_run(struct cli *cli, int argc, char **argv, struct err *err)
         return cli_fail(err);
     enum err_class cls = compile(&t, argc, argv, first, err);
     if (!cls)
-        cls = journal_reader_open(cli->directory, &t.reader, err);
+        cls = cli_journal(cli, &t.reader, err);
     if (!cls)
         cls = find_start(&t, since_us, err);
     if (!cls)

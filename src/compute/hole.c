@@ -113,7 +113,7 @@ static void hole_book(struct lane *l, int64_t to, int64_t latest_us)
 
 void lane_hole(struct lane *l, const struct record *r)
 {
-    hole_book(l, r->offset, r->arrival_us);
+    hole_book(l, r->offset - r->skipped, r->arrival_us);
 }
 
 /* `last` stays that of the last record read: whatever stands before the end in a journal that was restored is not it.

@@ -394,7 +394,7 @@ enum err_class lane_feed(struct lane *l, const struct decoded *d, enum dead_reas
     enum task_bucket bucket = TASK_DEAD;
     int64_t time_us = TIME_NONE;
     *ret_dead = DEAD_NONE;
-    if (r->offset > l->next) {
+    if (r->offset - r->skipped > l->next) {
         lane_hole(l, r);
     }
     if (r->offset < l->next) { /* read already, or before the position after a loss of state */

@@ -23,6 +23,7 @@ struct journal_ops {
 struct journal {
     const struct journal_ops *ops; /* first member of every implementation */
     struct journal_info info;      /* as stored; size_bytes is not kept here */
+    int64_t record_max;            /* journal_record_max */
     pthread_mutex_t lock;          /* of `appends` */
     pthread_cond_t appended;
     uint64_t appends;
@@ -39,6 +40,7 @@ struct journal_reader_ops {
     void (*close)(struct journal_reader *r);
     enum err_class (*hold)(struct journal_reader *r, struct err *err); /* NULL: cannot, memory */
     void (*release)(struct journal_reader *r);
+    void (*rest)(struct journal_reader *r); /* NULL: nothing is fetched in advance */
     enum err_class (*info)(struct journal_reader *r, struct journal_info *ret_info, struct err *err);
     enum err_class (*bounds)(struct journal_reader *r, uint32_t partition, int64_t *ret_head, int64_t *ret_end,
                              struct err *err);

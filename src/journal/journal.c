@@ -16,6 +16,7 @@ void journal_init(struct journal *j, const struct journal_ops *ops)
     condition_init(&j->appended);
     pthread_mutex_init(&j->lock, NULL);
     j->ops = ops;
+    j->record_max = RECORD_MAX_BYTES;
 }
 
 void journal_fini(struct journal *j)
@@ -108,6 +109,16 @@ uint32_t journal_partitions(const struct journal *j)
     return j->info.partitions;
 }
 
+bool journal_sparse(const struct journal *j)
+{
+    return j->info.sparse;
+}
+
+int64_t journal_record_max(const struct journal *j)
+{
+    return j->record_max;
+}
+
 int64_t journal_tally_floor(int64_t newest_arrival_us)
 {
     return newest_arrival_us == TIME_NONE ? INT64_MIN : tally_first_minute(newest_arrival_us);
@@ -197,6 +208,13 @@ enum err_class journal_reader_new(struct journal *j, struct journal_reader **ret
     return j->ops->reader(j, ret_reader, err);
 }
 
+enum err_class journal_reader_open_at(const struct journal_place *place, struct journal_reader **ret_reader,
+                                      struct err *err)
+{
+    return place->kafka != NULL ? journal_reader_open_kafka(place->kafka, ret_reader, err)
+                                : journal_reader_open(place->directory, ret_reader, err);
+}
+
 void journal_reader_close(struct journal_reader *r)
 {
     if (r != NULL) {
@@ -214,6 +232,13 @@ void journal_reader_release(struct journal_reader *r)
 {
     if (r->ops->release) {
         r->ops->release(r);
+    }
+}
+
+void journal_reader_rest(struct journal_reader *r)
+{
+    if (r->ops->rest) {
+        r->ops->rest(r);
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * journal.h - the durable, ordered, replayable record (front header of this room). Implementations: sqlite.c (embedded
- * default), memory.c (tests). Kafka comes with its own issue.
+ * default), kafka.c (topics of a Kafka cluster), memory.c (tests).
  *
  * One writer (one thread, one connection, holds the directory's lock); any number of readers, each with a read-only
  * connection of its own and transactions under 1 s.
@@ -16,8 +16,29 @@
 struct journal; /* the writer */
 struct journal_reader;
 
+/* A journal on Kafka: the topic, TOPIC.state (position, audit, ledger; compacted) and TOPIC.dead (dead letters). A
+ * topic that others write has neither: it can be read, not written. */
+struct kafka_options;
+struct journal_kafka {
+    const struct kafka_options *client;
+    const char *topic;
+    bool create;                               /* topics that are not there may be made */
+    int64_t replication;                       /* of topics made; 0: the broker's default */
+    int64_t retention_age_us, retention_bytes; /* of the topic when it is made */
+    const char *compression;                   /* librdkafka's word for it */
+    int64_t linger_us, batch_bytes;
+};
+
+/* Where to read one. */
+struct journal_place {
+    const char *directory;             /* SQLite */
+    const struct journal_kafka *kafka; /* NULL: SQLite */
+};
+
 struct journal_options {
-    const char *directory; /* SQLite: holds journal.db and the lock file; NULL for memory */
+    const char *directory; /* SQLite: holds journal.db and the lock file. Kafka: only the lock. NULL: no lock, memory */
+    const struct journal_kafka *kafka; /* copied; NULL: not on Kafka */
+    bool read_only;                    /* Kafka: only to read and to wait; append is an error */
     /* R2: the source's identity, e.g. "eventstreams:https://stream.wikimedia.org/v2/stream/recentchange"; another one
      * stored there is refused (EXIT_CONFIG). NULL: whatever it is; there must be a journal then (EXIT_NOINPUT). */
     const char *source;
@@ -34,12 +55,19 @@ enum err_class journal_open_sqlite(const struct journal_options *options, struct
                                    struct err *err);
 enum err_class journal_open_memory(const struct journal_options *options, struct journal **ret_journal,
                                    struct err *err);
+/* Takes the transactional.id "wikitally.TOPIC" over, so that no second ingester can write (EXIT_FENCED for the one that
+ * was there, at its next append). ERR_RETRY/EXIT_UNAVAILABLE: no broker answers; EXIT_CONFIG: the topic was deleted and
+ * made anew, or is not ours to write; EXIT_NOPERM. */
+enum err_class journal_open_kafka(const struct journal_options *options, struct journal **ret_journal, struct err *err);
 void journal_close(struct journal *j); /* NULL is fine; readers made from it must be closed before */
 
 const char *journal_id(const struct journal *j); /* random, 32 hex digits, made with the journal */
 int64_t journal_epoch(const struct journal *j);
 uint64_t journal_seed(const struct journal *j); /* R9: of sketches; stored */
 uint32_t journal_partitions(const struct journal *j);
+bool journal_sparse(const struct journal *j); /* as in struct journal_info */
+/* Bytes that a record may have at most; what is longer is a dead letter before it comes here. */
+int64_t journal_record_max(const struct journal *j);
 
 /* Appends all of it in one durable transaction; when this returns ERR_NONE it survives power loss (synchronous=FULL).
  * On any other class nothing of it is there, except ERR_FATAL after a failed fsync: then the truth is what a reopen
@@ -78,6 +106,12 @@ void journal_wake(struct journal *j);
 /* From a writer in this process (either kind), or read-only from a directory that another process may be writing. */
 enum err_class journal_reader_new(struct journal *j, struct journal_reader **ret_reader, struct err *err);
 enum err_class journal_reader_open(const char *directory, struct journal_reader **ret_reader, struct err *err);
+enum err_class journal_reader_open_kafka(const struct journal_kafka *where, struct journal_reader **ret_reader,
+                                         struct err *err);
+enum err_class journal_reader_open_at(const struct journal_place *place, struct journal_reader **ret_reader,
+                                      struct err *err);
+/* It will not read for a while: lets go of what was fetched in advance. */
+void journal_reader_rest(struct journal_reader *r);
 void journal_reader_close(struct journal_reader *r);
 
 struct journal_info {
@@ -88,6 +122,7 @@ struct journal_info {
     char source[1024];
     int64_t created_us;
     int64_t size_bytes; /* of stored blobs */
+    bool sparse;        /* offsets have holes where no record ever was: they count no records */
 };
 enum err_class journal_reader_info(struct journal_reader *r, struct journal_info *ret_info, struct err *err);
 /* What is read until journal_reader_release is of one moment (db_hold). Only of a journal that is in a directory. */
@@ -98,7 +133,7 @@ enum err_class journal_reader_bounds(struct journal_reader *r, uint32_t partitio
                                      struct err *err);
 
 struct journal_page {
-    const struct record *records; /* in `arena` given to read; offsets rise; a jump is a hole */
+    const struct record *records; /* in `arena` given to read; offsets rise; a jump is a hole (record.skipped) */
     size_t count;                 /* 0: nothing at or after `from` yet */
 };
 /* Records at or after `from`, at most max_records (whole batches are decoded, so pages may be shorter). A corrupt

@@ -85,8 +85,8 @@ static enum err_class lane_distance(struct journal_reader *j, const struct lane 
 }
 
 /* The lanes of one aggregation, added up. */
-static enum err_class sum_aggregation(struct journal_reader *j, const struct lanes *lanes, const char *name,
-                                      struct ledger_line *line, struct err *err)
+static enum err_class sum_aggregation(struct journal_reader *j, const struct lanes *lanes, bool sparse,
+                                      const char *name, struct ledger_line *line, struct err *err)
 {
     int64_t sums[TASK_BUCKETS] = {0}, in_flight = 0;
     for (size_t i = 0; i < lanes->count; i++) {
@@ -100,7 +100,8 @@ static enum err_class sum_aggregation(struct journal_reader *j, const struct lan
         in_flight += distance;
         for (size_t b = 0; b < TASK_BUCKETS; b++)
             sums[b] += lane->sums[b];
-        line->unaccounted += absolute(lane->position - lane->begin - lane_sum(lane));
+        int64_t open = lane->position - lane->begin - lane_sum(lane); /* sparse: not more records than offsets */
+        line->unaccounted += sparse && open > 0 ? 0 : absolute(open);
     }
     if (!line->aggregation[0] || in_flight > line->in_flight) {
         memcpy(line->task, sums, sizeof(sums));
@@ -126,11 +127,13 @@ static enum err_class read_task(struct readers *readers, struct ledger_line *lin
     enum err_class c;
     if ((c = readers_results(readers, &results, err)) || (c = readers_journal(readers, &journal, err)))
         return c;
+    struct journal_info info;
     struct lanes *lanes = xmalloc(sizeof(*lanes));
     c = read_lanes(results, lanes, err);
+    c = c ? c : journal_reader_info(journal, &info, err);
     for (size_t i = 0; c == ERR_NONE && i < lanes->count; i++) {
         if (is_first_of_name(lanes, i))
-            c = sum_aggregation(journal, lanes, lanes->items[i].aggregation, line, err);
+            c = sum_aggregation(journal, lanes, info.sparse, lanes->items[i].aggregation, line, err);
     }
     if (c == ERR_NONE && lanes->count == 0)
         c = err_set(err, ERR_RETRY, 0, "no task has committed yet");

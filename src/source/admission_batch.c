@@ -18,16 +18,24 @@ void admission_book(struct admission *a, enum source_bucket bucket, int64_t time
 
 /* ---- records */
 
-static int64_t records_add(struct admission *a, uint32_t partition, int64_t arrival_us, struct str value)
+static int64_t records_add(struct admission *a, uint32_t partition, int64_t arrival_us, struct str value,
+                           const struct record_label *label)
 {
     if (a->record_count == a->record_cap) {
         a->record_cap = a->record_cap ? a->record_cap * 2 : 256;
         a->records = xrealloc(a->records, a->record_cap * sizeof *a->records);
         a->record_values = xrealloc((void *)a->record_values, a->record_cap * sizeof(*a->record_values));
+        if (a->options.labels) {
+            a->labels = xrealloc(a->labels, a->record_cap * sizeof(*a->labels));
+        }
+    }
+    if (a->options.labels) {
+        a->labels[a->record_count] = *label;
     }
     struct partition_state *p = &a->partitions[partition];
     a->record_values[a->record_count] = NULL;
-    a->records[a->record_count++] = (struct record){partition, p->next, arrival_us, arena_dup(&a->arena, value)};
+    a->records[a->record_count++] = (struct record){
+        .partition = partition, .offset = p->next, .arrival_us = arrival_us, .value = arena_dup(&a->arena, value)};
     a->bytes += value.len;
     a->moved = true;
     if (a->received_mono_us != TIME_NONE) { /* else nobody asks: a clock for each record of a file is a lot */
@@ -74,9 +82,32 @@ static void values_share(struct admission *a, const char *bytes)
     a->values = NULL;
 }
 
+/* "enwiki:Title", which keeps a page's changes together also for who partitions anew. */
+static struct str page_key(struct admission *a)
+{
+    buf_clear(&a->scratch);
+    buf_clear(&a->other_scratch);
+    struct str wiki = value_string(&a->values[FIELD_WIKI], &a->scratch);
+    struct str title = value_string(&a->values[FIELD_TITLE], &a->other_scratch);
+    if (wiki.len == 0 || title.len == 0) {
+        return (struct str){NULL, 0};
+    }
+    char *at = arena_alloc(&a->arena, wiki.len + 1 + title.len);
+    memcpy(at, wiki.ptr, wiki.len);
+    at[wiki.len] = ':';
+    memcpy(at + wiki.len + 1, title.ptr, title.len);
+    return str_n(at, wiki.len + 1 + title.len);
+}
+
 enum err_class admission_append(struct admission *a, const struct decoded *d, struct err *err)
 {
-    a->last_offset = records_add(a, d->partition, d->arrival_us, d->bytes);
+    struct record_label label = {.kind = "change"};
+    if (a->options.labels && d->kind != CHANGE_EDIT_LIKE) {
+        label.kind = d->kind == CHANGE_TICK ? "tick" : "canary";
+    } else if (a->options.labels) {
+        label.key = page_key(a);
+    }
+    a->last_offset = records_add(a, d->partition, d->arrival_us, d->bytes, &label);
     if (a->options.shared_fields) {
         values_share(a, d->bytes.ptr);
     }
@@ -95,7 +126,7 @@ static void tick(struct admission *a, uint32_t partition, int64_t dt_us)
     time_format_ms(&text, dt_us);
     buf_addz(&text, "\"}}");
     int64_t arrival_us = a->position.arrival_us;
-    records_add(a, partition, arrival_us, buf_str(&text));
+    records_add(a, partition, arrival_us, buf_str(&text), &(struct record_label){.kind = "tick"});
     admission_book(a, SOURCE_TICK, dt_us, arrival_us);
     admission_book(a, SOURCE_JOURNALLED, dt_us, arrival_us);
 }
@@ -134,8 +165,6 @@ void admission_tick_quiet(struct admission *a)
 static const char *dead_sentence(enum dead_reason reason)
 {
     switch (reason) {
-    case DEAD_TOO_LARGE:
-        return "larger than 8388608 bytes";
     case DEAD_BAD_UTF8:
         return "not valid UTF-8";
     case DEAD_TOO_DEEP:
@@ -153,9 +182,14 @@ static const char *dead_sentence(enum dead_reason reason)
     }
 }
 
-static void dead_detail(const struct decoded *d, struct buf *out)
+static void dead_detail(const struct admission *a, const struct decoded *d, struct buf *out)
 {
-    buf_addz(out, dead_sentence(d->reason));
+    int64_t most = a->options.record_max > 0 && d->scanned ? a->options.record_max : (int64_t)CHANGE_MAX_BYTES;
+    if (d->reason == DEAD_TOO_LARGE) {
+        buf_addf(out, "larger than %lld bytes", (long long)most);
+    } else {
+        buf_addz(out, dead_sentence(d->reason));
+    }
     if (!d->scanned) {
         buf_addf(out, ", at byte %zu of %zu", d->at, d->bytes.len);
     }
@@ -169,7 +203,7 @@ bool admission_decodes(struct admission *a, struct str bytes, struct err *err)
         return true;
     }
     AUTO(buf) struct buf text = {0};
-    dead_detail(&d, &text);
+    dead_detail(a, &d, &text);
     err_set(err, ERR_REJECT, EXIT_DATA, "still dead: %s: %s", dead_reason_name(d.reason), text.ptr);
     return false;
 }
@@ -197,7 +231,7 @@ enum err_class admission_bury(struct admission *a, const struct decoded *d, stru
         a->dead = xrealloc(a->dead, a->dead_cap * sizeof *a->dead);
     }
     AUTO(buf) struct buf detail = {0};
-    dead_detail(d, &detail);
+    dead_detail(a, d, &detail);
     a->dead[a->dead_count++] = (struct dead_letter){.stage = "source",
                                                     .reason = dead_reason_name(d->reason),
                                                     .detail = arena_dup(&a->arena, buf_str(&detail)),
@@ -302,10 +336,21 @@ const struct batch *admission_batch(struct admission *a)
         audit_write(&a->audit, numberings, topics, count, &a->audit_text);
         a->notes[notes++] = (struct note){STR("audit"), buf_str(&a->audit_text)};
     }
-    a->batch = (struct batch){a->records,    a->record_count, a->dead,
-                              a->dead_count, a->notes,        notes,
-                              a->tally.rows, a->tally.count,  a->options.shared_fields ? a->record_values : NULL,
-                              &a->arena};
+    for (uint32_t i = 0; i < a->options.partitions; i++) {
+        a->ends[i] = -1;
+    }
+    a->batch = (struct batch){.records = a->records,
+                              .record_count = a->record_count,
+                              .dead = a->dead,
+                              .dead_count = a->dead_count,
+                              .notes = a->notes,
+                              .note_count = notes,
+                              .tally = a->tally.rows,
+                              .tally_count = a->tally.count,
+                              .values = a->options.shared_fields ? a->record_values : NULL,
+                              .memory = &a->arena,
+                              .labels = a->options.labels ? a->labels : NULL,
+                              .ends = a->ends};
     return &a->batch;
 }
 
@@ -337,6 +382,9 @@ static void metrics_add(const struct admission *a)
 void admission_committed(struct admission *a)
 {
     metrics_add(a);
+    for (uint32_t i = 0; i < a->options.partitions; i++) {
+        a->partitions[i].next = a->ends[i] >= 0 ? a->ends[i] : a->partitions[i].next;
+    }
     a->record_count = a->dead_count = a->note_count = a->bytes = 0;
     tally_clear(&a->tally);
     arena_reset(&a->arena);

@@ -65,6 +65,9 @@ void admission_decode(struct admission *a, struct str bytes, int64_t arrival_us,
         const struct value *v = a->values;
         d.kind = change_kind(v);
         d.reason = change_times(v, d.kind, &d.time_us, &d.dt_us);
+        if (a->options.record_max > 0 && (int64_t)bytes.len > a->options.record_max) {
+            d.reason = DEAD_TOO_LARGE;
+        }
         d.id_count = change_identities(v, d.kind, d.ids, d.which);
         d.offset = offset_of(v);
         buf_clear(&a->scratch);

@@ -87,6 +87,7 @@ void admission_free(struct admission *a)
     arena_fini(&a->arena);
     free(a->records);
     free((void *)a->record_values);
+    free(a->labels);
     free(a->dead);
     tally_fini(&a->tally);
     buf_fini(&a->position_text);
@@ -135,7 +136,7 @@ static bool tail_holds(const struct admission *a, size_t topic, uint32_t partiti
 {
     for (size_t i = 0; i < a->position.tail_count; i++) {
         const struct tail *t = &a->position.tails[i];
-        if (t->partition == partition && t->low <= offset && offset <= t->high &&
+        if (t->partition == partition && t->low <= offset && (offset <= t->high || a->options.sparse) &&
             (strcmp(t->topic, a->topic_names[topic]) == 0 || strcmp(t->topic, "*") == 0)) {
             return true;
         }
@@ -190,7 +191,7 @@ static enum err_class partition_load(struct loader *l, struct source_output *out
     /* Bounded, whatever the note says: by what is there, and by what can be known. */
     int64_t most = (int64_t)l->a->options.max_identities;
     low = low > head ? low : head;
-    high = high < end ? high : end - 1;
+    high = high < end && !l->a->options.sparse ? high : end - 1;
     low = high - low >= most ? high - most + 1 : low;
     return high < low ? ERR_NONE : output->tail(output, l->partition, low, high + 1, row_keep, l, l->err);
 }

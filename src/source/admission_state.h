@@ -61,6 +61,8 @@ struct admission {
     struct arena arena;
     struct record *records;
     const struct value **record_values; /* of each record; NULL for a tick */
+    struct record_label *labels;        /* of each record, if they are asked for */
+    int64_t ends[PARTITION_MAX];        /* from the journal, behind a commit; -1: as expected */
     size_t record_count, record_cap;
     struct dead_letter *dead;
     size_t dead_count, dead_cap;

@@ -57,6 +57,11 @@ struct source_options {
     /* The fields that a task of this process wants, NULL: none. What they hold in each record goes with the batch, at
      * their indexes in this set. Borrowed, and not changed any more. */
     const struct field_set *shared_fields;
+    /* Of a journal on Kafka: records get labels (key and kind); what is longer than record_max is a dead letter (0:
+     * what can be decoded fits); the offsets that a batch's records get may be higher than those that were expected. */
+    bool labels;
+    int64_t record_max;
+    bool sparse;
 };
 
 struct source;

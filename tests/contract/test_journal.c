@@ -280,7 +280,7 @@ static void R3_notes_and_dead_letters_with_the_records(void **state)
                                .bytes = STR("{\0x")};
     struct tally_row tally[] = {{TALLY_EVENT, day / MINUTE, SOURCE_JOURNALLED, 1},
                                 {TALLY_ARRIVAL, TALLY_NO_TIME, SOURCE_RECEIVED, 2}};
-    struct batch b = {&record, 1, &dead, 1, notes, 2, tally, 2, NULL, NULL};
+    struct batch b = {&record, 1, &dead, 1, notes, 2, tally, 2, NULL, NULL, NULL, NULL};
     assert_note(s, STR("position"), NULL);
     assert_ok(journal_append(s->journal, &b, NULL, &e), e);
     notes[0].value = STR("{\"at\":2}");

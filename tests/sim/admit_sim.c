@@ -37,7 +37,7 @@ static void record_add(struct memory *m, const struct record *r)
         m->cap[p] = m->cap[p] ? m->cap[p] * 2 : 1024;
         m->records[p] = xrealloc(m->records[p], m->cap[p] * sizeof *m->records[p]);
     }
-    m->records[p][m->count[p]] = (struct record){p, (int64_t)m->count[p], r->arrival_us, copy(m, r->value)};
+    m->records[p][m->count[p]] = (struct record){p, (int64_t)m->count[p], r->arrival_us, copy(m, r->value), 0};
     m->count[p]++;
 }
 

@@ -187,7 +187,7 @@ static void do_append(struct run *run, const char *failpoint)
     struct note note = {STR("position"), str_of(text)};
     struct tally_row tally = {TALLY_EVENT, TALLY_NO_TIME, SOURCE_DEAD, 3};
     struct dead_letter dead = {.stage = "source", .reason = "syntax", .bytes = STR("x")};
-    struct batch b = {records, n, &dead, m->pending_serial % 3 == 0, &note, 1, &tally, 1, NULL, NULL};
+    struct batch b = {records, n, &dead, m->pending_serial % 3 == 0, &note, 1, &tally, 1, NULL, NULL, NULL, NULL};
     int64_t ends[PARTITIONS];
     m->pending = true;
     if (failpoint != NULL) {

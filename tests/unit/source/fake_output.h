@@ -37,7 +37,7 @@ static inline enum err_class fake_commit(struct source_output *o, const struct b
         const struct record *r = &b->records[i];
         ensure(r->partition < FAKE_PARTITIONS && f->count[r->partition] < FAKE_RECORDS);
         f->records[r->partition][f->count[r->partition]] = (struct record){
-            r->partition, (int64_t)f->count[r->partition], r->arrival_us, arena_dup(&f->arena, r->value)};
+            r->partition, (int64_t)f->count[r->partition], r->arrival_us, arena_dup(&f->arena, r->value), 0};
         f->count[r->partition]++;
     }
     for (size_t i = 0; i < b->dead_count; i++) {

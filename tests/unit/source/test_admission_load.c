@@ -70,7 +70,7 @@ static void add_record(struct fixture *f, uint32_t partition, int64_t arrival_ms
 {
     const size_t at = f->journal->count[partition]++;
     f->journal->records[partition][at] =
-        (struct record){partition, (int64_t)at, (t0 + arrival_ms) * US_PER_MS, arena_dup(&f->journal->arena, value)};
+        (struct record){partition, (int64_t)at, (t0 + arrival_ms) * US_PER_MS, arena_dup(&f->journal->arena, value), 0};
 }
 
 /* Event `id` of eqiad; it has one name only. */

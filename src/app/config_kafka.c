@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * config_kafka.c - what journal.* and kafka.* say together, in the words of the room that uses them, and whether it
+ * makes sense: said without a connection.
+ */
+#include "app/config_private.h"
+#include "kafka/client.h"
+
+const char *const config_compressions[] = {"none", "gzip", "snappy", "lz4", "zstd"};
+
+static const char *property(struct arena *arena, const char *name, const char *value)
+{
+    AUTO(buf) struct buf text = {0};
+    buf_addz(&text, name);
+    buf_addc(&text, '=');
+    buf_addz(&text, value);
+    return arena_dup(arena, buf_str(&text)).ptr;
+}
+
+void config_kafka_make(struct config *c)
+{
+    struct arena *arena = &c->p->arena;
+    if (c->journal.kind != JOURNAL_KIND_KAFKA) {
+        return;
+    }
+    const char **properties = arena_zalloc(arena, (c->kafka.properties.count + 3) * sizeof(*properties));
+    size_t count = 0;
+    for (size_t i = 0; i < c->kafka.properties.count; i++) {
+        properties[count++] = c->kafka.properties.items[i];
+    }
+    if (*c->kafka.username) {
+        properties[count++] = property(arena, "sasl.username", c->kafka.username);
+    }
+    if (c->kafka.password && *c->kafka.password) {
+        properties[count++] = property(arena, "sasl.password", c->kafka.password);
+    }
+    struct kafka_options *client = arena_alloc(arena, sizeof(*client));
+    *client = (struct kafka_options){.brokers = c->kafka.brokers, .properties = properties, .property_count = count};
+    struct journal_kafka *journal = arena_alloc(arena, sizeof(*journal));
+    *journal = (struct journal_kafka){.client = client,
+                                      .topic = c->journal.topic,
+                                      .create = c->journal.create_topics,
+                                      .replication = c->journal.replication,
+                                      .retention_age_us = c->journal.retention_age_us,
+                                      .retention_bytes = c->journal.retention_bytes,
+                                      .compression = config_compressions[c->journal.compression],
+                                      .linger_us = c->journal.linger_us,
+                                      .batch_bytes = c->journal.batch_size};
+    c->journal_kafka = journal;
+}
+
+struct journal_place config_place(const struct config *c, const char *directory)
+{
+    return (struct journal_place){.directory = directory, .kafka = c->journal_kafka};
+}
+
+/* ---- checks */
+
+/* Where it was set; a broker that is missing, where Kafka was asked for. */
+static enum err_class placed(const struct config *c, const char *key, struct err *err)
+{
+    const char *place = config_origin(c, key) ? config_origin(c, key) : config_origin(c, "journal.kind");
+    return place ? err_prefix(err, "%s", place) : err->cls;
+}
+
+/* What Kafka takes for a topic's name. */
+static enum err_class check_topic(const struct config *c, struct err *err)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    const char *name = c->journal.topic;
+    if (*name && name[strspn(name, letters)] == 0 && strcmp(name, ".") != 0 && strcmp(name, "..") != 0) {
+        return ERR_NONE;
+    }
+    err_set(err, ERR_REJECT, EXIT_CONFIG,
+            "\"journal.topic\" is \"%s\", but a topic's name is made of letters, digits, \".\", \"_\" and \"-\"", name);
+    return placed(c, "journal.topic", err);
+}
+
+/* They would be shown with the configuration. */
+static enum err_class check_secrets(const struct config *c, struct err *err)
+{
+    static const char *const names[] = {
+        "sasl.password=", "ssl.key.password=", "ssl.keystore.password=", "sasl.oauthbearer.client.secret="};
+    for (size_t i = 0; i < c->kafka.properties.count; i++) {
+        for (size_t n = 0; n < sizeof(names) / sizeof(*names); n++) {
+            if (str_starts(str_of(c->kafka.properties.items[i]), str_of(names[n]))) {
+                err_set(err, ERR_REJECT, EXIT_CONFIG,
+                        "\"kafka.properties\" holds %.*s, which anybody could read; the password of SASL belongs into "
+                        "the file that kafka.password_file names, a private key is kept without a password in a file "
+                        "of mode 0600",
+                        (int)strlen(names[n]) - 1, names[n]);
+                return placed(c, "kafka.properties", err);
+            }
+        }
+    }
+    return ERR_NONE;
+}
+
+enum err_class config_kafka_check(const struct config *c, struct err *err)
+{
+    enum err_class cls = check_topic(c, err);
+    cls = cls ? cls : check_secrets(c, err);
+    if (cls || !c->journal_kafka) {
+        return cls;
+    }
+    if (kafka_options_check(c->journal_kafka->client, err)) {
+        const char *key = str_starts(str_of(err->text), STR("kafka.brokers")) ? "kafka.brokers" : "kafka.properties";
+        return placed(c, key, err);
+    }
+    return ERR_NONE;
+}

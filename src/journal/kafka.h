@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * kafka.h - inside of the journal on Kafka: what its files share (private to this room).
+ *
+ *   kafka.c         appending
+ *   kafka_open.c    topics, opening, taking over
+ *   kafka_dead.c    TOPIC.dead
+ *   kafka_reader.c  reading
+ *   kafka_state.c   TOPIC.state
+ */
+#ifndef WIKITALLY_JOURNAL_KAFKA_H
+#define WIKITALLY_JOURNAL_KAFKA_H
+
+#include "journal/kafka_state.h"
+#include "kafka/admin.h"
+
+#include <stdatomic.h>
+
+/* Where it is: a copy of what the caller gave, and the names made of it. */
+struct kafka_place {
+    struct kafka_options client;
+    struct journal_kafka options; /* client, topic: ours */
+    char *brokers, *topic, *state_topic, *dead_topic, *compression;
+    char **properties;
+};
+void kafka_place_init(struct kafka_place *p, const struct journal_kafka *options);
+void kafka_place_fini(struct kafka_place *p);
+
+struct kafka_journal {
+    struct journal base; /* first */
+    struct kafka_place place;
+    int lock_fd;
+    struct clock *clock;
+    bool read_only;
+    char owner[OWNER_SIZE];
+    bool claimed; /* it was ours once: another owner means that we were fenced */
+    struct kafka_writer *writer;
+    struct kafka_state state; /* as committed, while the writer is good */
+    int64_t tried;            /* batch whose commit failed: it may be there; 0: none */
+    size_t tried_count;       /* its records */
+    int64_t tried_bytes;
+    int64_t newest_arrival_us, folded_minute;
+    int64_t offsets[PARTITION_MAX];      /* highest delivered in this transaction */
+    _Atomic int64_t ends[PARTITION_MAX]; /* behind the last record that we know is committed */
+};
+
+enum { KAFKA_APPEND_US = 8000000 };
+static inline struct kafka_journal *kafka_of(struct journal *j)
+{
+    return (struct kafka_journal *)j;
+}
+
+/* kafka.c */
+enum err_class kafka_journal_consumer(struct kafka_journal *j, struct kafka_consumer **ret, struct err *err);
+/* A producer that can be used, and the state as the broker has it. EXIT_FENCED: it is another's now. */
+enum err_class kafka_journal_ready(struct kafka_journal *j, struct err *err);
+enum err_class kafka_journal_append(struct journal *base, const struct batch *batch, int64_t *ret_ends,
+                                    struct err *err);
+enum err_class kafka_journal_dead_retried(struct journal *base, int64_t id, int64_t wall_us, struct err *err);
+
+/* kafka_dead.c. The id of a dead letter is one more than its offset. */
+enum err_class kafka_dead_put(struct kafka_journal *j, const struct dead_letter *d, int64_t deadline_us,
+                              struct err *err);
+enum err_class kafka_dead_each(struct kafka_feed *feed, const struct kafka_state *state, int64_t from_id,
+                               bool (*each)(const struct dead_letter *d, void *ctx), void *ctx, struct err *err);
+
+/* kafka_reader.c */
+enum err_class kafka_reader_new(struct journal *j, struct journal_reader **ret_reader, struct err *err);
+/* What a topic that is not ours is called, and how many partitions it has. */
+void kafka_foreign_info(const struct kafka_place *place, uint32_t partitions, struct journal_info *ret_info);
+int64_t kafka_message_arrival_us(const rd_kafka_message_t *m);
+/* The newest position that stands with one of the last records of a partition, and its batch; 0: none. */
+enum err_class kafka_tail_position(struct kafka_feed *feed, struct buf *out, int64_t *ret_batch, struct err *err);
+/* A header's value; false: there is none. */
+bool kafka_message_header(const rd_kafka_message_t *m, const char *name, struct str *ret_value);
+
+#endif

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * kafka_reader.c - reading a journal on Kafka: one consumer, a feed for each partition that is read, one for the state.
+ *
+ * Offsets are the topic's own. Those at which there never was a record (marks of transactions) are `skipped` in the
+ * record behind them; a hole is only what the log has lost at its head. A reader of the process that writes waits for
+ * what it knows to be committed, so that an end is the end.
+ */
+#include "journal/kafka.h"
+
+#include "base/hash.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { FRESH_US = 1000000 };
+
+struct kafka_reader {
+    struct journal_reader base; /* first */
+    struct kafka_place place;
+    struct kafka_journal *writer; /* of this process, or NULL */
+    struct kafka_consumer *consumer;
+    struct kafka_feed *data[PARTITION_MAX], *state_feed, *dead_feed;
+    int64_t asked_us[PARTITION_MAX]; /* when the broker was asked for the ends last */
+    int64_t behind[PARTITION_MAX];   /* the offset behind the last record given, -1: none */
+    uint32_t partitions;             /* of the topic */
+    bool foreign, held;
+    struct kafka_state state;
+};
+
+static struct kafka_reader *reader_of(struct journal_reader *r)
+{
+    return (struct kafka_reader *)r;
+}
+
+/* ---- what a message says */
+
+int64_t kafka_message_arrival_us(const rd_kafka_message_t *m)
+{
+    rd_kafka_timestamp_type_t type;
+    int64_t ms = rd_kafka_message_timestamp(m, &type);
+    struct str value;
+    if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE || ms < 0 ||
+        (kafka_message_header(m, HEADER_ARRIVAL, &value) && str_eqz(value, "none"))) {
+        return TIME_NONE;
+    }
+    return ms * US_PER_MS;
+}
+
+bool kafka_message_header(const rd_kafka_message_t *m, const char *name, struct str *ret_value)
+{
+    rd_kafka_headers_t *headers;
+    const void *value;
+    size_t size;
+    if (rd_kafka_message_headers(m, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+        rd_kafka_header_get_last(headers, name, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return false;
+    }
+    *ret_value = str_n(value, size);
+    return true;
+}
+
+void kafka_foreign_info(const struct kafka_place *place, uint32_t partitions, struct journal_info *ret_info)
+{
+    uint64_t hash = hash_bytes(str_of(place->topic), UINT64_C(0x746f706963));
+    struct journal_info info = {.partitions = partitions, .seed = hash, .sparse = true};
+    snprintf(info.id, sizeof(info.id), "%016llx%016llx", (unsigned long long)hash, 0ULL);
+    snprintf(info.source, sizeof(info.source), "kafka:%s", place->topic);
+    *ret_info = info;
+}
+
+/* ---- records */
+
+static struct kafka_feed *data_feed(struct kafka_reader *r, uint32_t p)
+{
+    if (r->data[p] == NULL) {
+        r->data[p] = kafka_feed_new(r->consumer, r->place.topic, (int32_t)p);
+        r->behind[p] = -1;
+    }
+    return r->data[p];
+}
+
+static int64_t known_end(const struct kafka_reader *r, uint32_t p)
+{
+    return r->writer == NULL ? 0 : atomic_load(&r->writer->ends[p]);
+}
+
+static void page_copy(struct kafka_reader *r, uint32_t p, const struct kafka_page *page, int64_t from,
+                      struct arena *arena, struct journal_page *ret_page)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < page->count; i++) {
+        bytes += page->messages[i]->len;
+    }
+    struct record *records = arena_alloc(arena, (page->count + 1) * sizeof(*records));
+    char *at = arena_alloc(arena, bytes + 1);
+    int64_t behind = from < page->base ? page->base : from;
+    for (size_t i = 0; i < page->count; i++) {
+        const rd_kafka_message_t *m = page->messages[i];
+        if (m->len > 0) {
+            memcpy(at, m->payload, m->len);
+        }
+        records[i] = (struct record){.partition = p,
+                                     .offset = m->offset,
+                                     .arrival_us = kafka_message_arrival_us(m),
+                                     .value = {at, m->len},
+                                     .skipped = m->offset - behind};
+        behind = m->offset + 1;
+        at += m->len;
+    }
+    r->behind[p] = page->count > 0 ? behind : r->behind[p];
+    *ret_page = (struct journal_page){records, page->count};
+}
+
+static enum err_class read(struct journal_reader *base, uint32_t p, int64_t from, size_t max, struct arena *arena,
+                           struct journal_page *ret_page, struct err *err)
+{
+    struct kafka_reader *r = reader_of(base);
+    struct kafka_page page;
+    if (p >= r->partitions) {
+        *ret_page = (struct journal_page){0};
+        return ERR_NONE;
+    }
+    enum err_class cls = kafka_feed_read(data_feed(r, p), from, known_end(r, p), max, KAFKA_WAIT_US, &page, err);
+    if (cls == ERR_NONE) {
+        page_copy(r, p, &page, from, arena, ret_page);
+    }
+    return cls;
+}
+
+static enum err_class bounds(struct journal_reader *base, uint32_t p, int64_t *ret_head, int64_t *ret_end,
+                             struct err *err)
+{
+    struct kafka_reader *r = reader_of(base);
+    *ret_head = *ret_end = 0;
+    if (p >= r->partitions) {
+        return ERR_NONE;
+    }
+    int64_t now_us = clock_mono(&clock_real);
+    bool fresh = now_us - r->asked_us[p] > FRESH_US;
+    enum err_class cls = kafka_feed_bounds(data_feed(r, p), fresh, KAFKA_WAIT_US, ret_head, ret_end, err);
+    r->asked_us[p] = fresh && cls == ERR_NONE ? now_us : r->asked_us[p];
+    int64_t known = known_end(r, p);
+    *ret_end = *ret_end < known ? known : *ret_end;
+    return cls;
+}
+
+static enum err_class seek_arrival(struct journal_reader *base, uint32_t p, int64_t arrival_us, int64_t *ret_offset,
+                                   struct err *err)
+{
+    struct kafka_reader *r = reader_of(base);
+    return kafka_feed_seek_time(data_feed(r, p), floor_div(arrival_us, US_PER_MS), KAFKA_WAIT_US, ret_offset, err);
+}
+
+static void rest(struct journal_reader *base)
+{
+    struct kafka_reader *r = reader_of(base);
+    for (uint32_t p = 0; p < PARTITION_MAX; p++) {
+        if (r->data[p] != NULL) {
+            kafka_feed_rest(r->data[p]);
+        }
+    }
+}
+
+/* ---- what stands beside */
+
+static enum err_class refresh(struct kafka_reader *r, struct err *err)
+{
+    return r->foreign || r->held ? ERR_NONE : kafka_state_refresh(&r->state, r->state_feed, err);
+}
+
+static enum err_class hold(struct journal_reader *base, struct err *err)
+{
+    struct kafka_reader *r = reader_of(base);
+    enum err_class cls = refresh(r, err);
+    r->held = cls == ERR_NONE;
+    return cls;
+}
+
+static void release(struct journal_reader *base)
+{
+    reader_of(base)->held = false;
+}
+
+static enum err_class info(struct journal_reader *base, struct journal_info *ret_info, struct err *err)
+{
+    struct kafka_reader *r = reader_of(base);
+    if (r->foreign) {
+        kafka_foreign_info(&r->place, r->partitions, ret_info);
+        return ERR_NONE;
+    }
+    enum err_class cls = refresh(r, err);
+    if (cls == ERR_NONE && !r->state.found) {
+        cls = err_set(err, ERR_REJECT, EXIT_NOINPUT, "there is no journal in topic \"%s\"", r->place.topic);
+    }
+    if (cls == ERR_NONE) {
+        *ret_info = r->state.info;
+        ret_info->sparse = true;
+    }
+    return cls;
+}
+
+/* R3: the position of the newest batch: with the last record of a partition, or in the state. */
+static enum err_class position_find(struct kafka_reader *r, struct err *err)
+{
+    const struct kept_note *note = kafka_state_note(&r->state, STR("position"));
+    int64_t batch = note == NULL ? 0 : note->batch;
+    for (uint32_t p = 0; p < r->partitions && batch < r->state.batch; p++) {
+        struct buf text = {0};
+        int64_t found = 0;
+        enum err_class cls = kafka_tail_position(data_feed(r, p), &text, &found, err);
+        if (cls == ERR_NONE && found > batch) {
+            batch = found;
+            kafka_state_set_note(&r->state, STR("position"), buf_str(&text), batch);
+        }
+        buf_fini(&text);
+        kafka_feed_rest(data_feed(r, p));
+        if (cls != ERR_NONE) {
+            return cls;
+        }
+    }
+    return ERR_NONE;
+}
+
+static enum err_class note(struct journal_reader *base, struct str key, struct arena *arena, struct str *ret_value,
+                           struct err *err)
+{
+    struct kafka_reader *r = reader_of(base);
+    enum err_class cls = refresh(r, err);
+    if (cls == ERR_NONE && !r->foreign && str_eqz(key, "position")) {
+        cls = position_find(r, err);
+    }
+    const struct kept_note *n = kafka_state_note(&r->state, key);
+    *ret_value = n == NULL ? (struct str){0} : arena_dup(arena, str_n(n->value, n->len));
+    return cls;
+}
+
+static enum err_class dead(struct journal_reader *base, int64_t from_id,
+                           bool (*each)(const struct dead_letter *d, void *ctx), void *ctx, struct err *err)
+{
+    struct kafka_reader *r = reader_of(base);
+    enum err_class cls = refresh(r, err);
+    if (cls != ERR_NONE || r->foreign) {
+        return cls;
+    }
+    cls = kafka_dead_each(r->dead_feed, &r->state, from_id, each, ctx, err);
+    kafka_feed_rest(r->dead_feed);
+    return cls;
+}
+
+static enum err_class tally(struct journal_reader *base, bool (*each)(const struct tally_row *row, void *ctx),
+                            void *ctx, struct err *err)
+{
+    struct kafka_reader *r = reader_of(base);
+    enum err_class cls = refresh(r, err);
+    for (size_t i = 0; cls == ERR_NONE && i < r->state.tally.count; i++) {
+        const struct tally_row *row = &r->state.tally.rows[i];
+        if (row->count != 0 && !each(row, ctx)) {
+            break;
+        }
+    }
+    return cls;
+}
+
+static enum err_class verify(struct journal_reader *base, void (*problem)(const char *text, void *ctx), void *ctx,
+                             struct journal_verified *ret_verified, struct err *err)
+{
+    struct kafka_reader *r = reader_of(base);
+    struct journal_verified v = {0};
+    (void)problem, (void)ctx; /* librdkafka checks the checksum of each batch that it gives out (check.crcs) */
+    for (uint32_t p = 0; p < r->partitions; p++) {
+        int64_t head, end;
+        enum err_class cls = bounds(base, p, &head, &end, err);
+        for (struct kafka_page page = {.count = 1}; cls == ERR_NONE && page.count > 0;) {
+            cls = kafka_feed_read(data_feed(r, p), head, 0, KAFKA_PAGE_MAX, KAFKA_WAIT_US, &page, err);
+            for (size_t i = 0; cls == ERR_NONE && i < page.count; i++) {
+                struct str value;
+                v.batches += kafka_message_header(page.messages[i], HEADER_BATCH, &value);
+                head = page.messages[i]->offset + 1;
+                v.records++;
+            }
+        }
+        kafka_feed_rest(data_feed(r, p));
+        if (cls != ERR_NONE) {
+            return cls;
+        }
+    }
+    *ret_verified = v;
+    return ERR_NONE;
+}
+
+/* ---- life */
+
+static void reader_close(struct journal_reader *base)
+{
+    struct kafka_reader *r = reader_of(base);
+    for (uint32_t p = 0; p < PARTITION_MAX; p++) {
+        kafka_feed_free(r->data[p]);
+    }
+    kafka_feed_free(r->state_feed);
+    kafka_feed_free(r->dead_feed);
+    kafka_consumer_close(r->consumer);
+    kafka_state_fini(&r->state);
+    kafka_place_fini(&r->place);
+    free(r);
+}
+
+static const struct journal_reader_ops reader_ops = {
+    .close = reader_close,
+    .hold = hold,
+    .release = release,
+    .rest = rest,
+    .info = info,
+    .bounds = bounds,
+    .read = read,
+    .seek_arrival = seek_arrival,
+    .note = note,
+    .dead = dead,
+    .tally = tally,
+    .verify = verify,
+};
+
+static void wake_writer(void *ctx)
+{
+    journal_wake(ctx);
+}
+
+static enum err_class reader_open(const struct journal_kafka *where, struct kafka_journal *writer,
+                                  struct journal_reader **ret_reader, struct err *err)
+{
+    struct kafka_reader *r = xcalloc(1, sizeof(*r));
+    struct kafka_news news = {.call = writer == NULL ? NULL : wake_writer, .ctx = writer};
+    struct kafka_topic data = {0}, state = {0};
+    r->base.ops = &reader_ops;
+    r->writer = writer;
+    kafka_place_init(&r->place, where);
+    kafka_state_init(&r->state);
+    enum err_class cls = kafka_consumer_open(&r->place.client, NULL, 0, &news, &r->consumer, err);
+    struct kafka_client *client = cls == ERR_NONE ? kafka_consumer_client(r->consumer) : NULL;
+    cls = cls ? cls : kafka_topic_look(client, r->place.topic, KAFKA_WAIT_US, &data, err);
+    cls = cls ? cls : kafka_topic_look(client, r->place.state_topic, KAFKA_WAIT_US, &state, err);
+    if (cls == ERR_NONE && (!data.exists || data.partitions > PARTITION_MAX)) {
+        cls = data.exists
+                  ? err_set(err, ERR_REJECT, EXIT_CONFIG, "topic \"%s\" has %d partitions; at most %d can be read",
+                            r->place.topic, (int)data.partitions, PARTITION_MAX)
+                  : err_set(err, ERR_REJECT, EXIT_NOINPUT, "there is no topic \"%s\" at %s", r->place.topic,
+                            r->place.brokers);
+    }
+    if (cls != ERR_NONE) {
+        reader_close(&r->base);
+        return cls;
+    }
+    r->partitions = (uint32_t)data.partitions;
+    r->foreign = !state.exists;
+    r->state_feed = kafka_feed_new(r->consumer, r->place.state_topic, 0);
+    r->dead_feed = kafka_feed_new(r->consumer, r->place.dead_topic, 0);
+    *ret_reader = &r->base;
+    return ERR_NONE;
+}
+
+enum err_class kafka_reader_new(struct journal *j, struct journal_reader **ret_reader, struct err *err)
+{
+    struct kafka_journal *writer = (struct kafka_journal *)j;
+    return reader_open(&writer->place.options, writer, ret_reader, err);
+}
+
+enum err_class journal_reader_open_kafka(const struct journal_kafka *where, struct journal_reader **ret_reader,
+                                         struct err *err)
+{
+    return reader_open(where, NULL, ret_reader, err);
+}
