@@ -114,6 +114,9 @@ enum err_class config_load(const struct config_sources *sources, struct config *
 /* Both data centres' topics of every stream that an EventStreams URL names; none if it names none. */
 void config_topics_of(const char *url, struct string_list *ret_topics);
 void config_fini(struct config *c); /* a zeroed one is fine */
+/* The cluster of kafka.brokers, NULL if there is none. */
+struct kafka_options;
+const struct kafka_options *config_kafka_client(const struct config *c);
 /* The journal that a run with this configuration and data directory has. */
 struct journal_place config_place(const struct config *c, const char *directory);
 

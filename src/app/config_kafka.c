@@ -20,7 +20,7 @@ static const char *property(struct arena *arena, const char *name, const char *v
 void config_kafka_make(struct config *c)
 {
     struct arena *arena = &c->p->arena;
-    if (c->journal.kind != JOURNAL_KIND_KAFKA) {
+    if (c->journal.kind != JOURNAL_KIND_KAFKA && !*c->kafka.brokers) {
         return;
     }
     const char **properties = arena_zalloc(arena, (c->kafka.properties.count + 3) * sizeof(*properties));
@@ -36,6 +36,10 @@ void config_kafka_make(struct config *c)
     }
     struct kafka_options *client = arena_alloc(arena, sizeof(*client));
     *client = (struct kafka_options){.brokers = c->kafka.brokers, .properties = properties, .property_count = count};
+    c->p->kafka = client;
+    if (c->journal.kind != JOURNAL_KIND_KAFKA) {
+        return;
+    }
     struct journal_kafka *journal = arena_alloc(arena, sizeof(*journal));
     *journal = (struct journal_kafka){.client = client,
                                       .topic = c->journal.topic,
@@ -47,6 +51,11 @@ void config_kafka_make(struct config *c)
                                       .linger_us = c->journal.linger_us,
                                       .batch_bytes = c->journal.batch_size};
     c->journal_kafka = journal;
+}
+
+const struct kafka_options *config_kafka_client(const struct config *c)
+{
+    return c->p->kafka;
 }
 
 struct journal_place config_place(const struct config *c, const char *directory)
@@ -100,10 +109,10 @@ enum err_class config_kafka_check(const struct config *c, struct err *err)
 {
     enum err_class cls = check_topic(c, err);
     cls = cls ? cls : check_secrets(c, err);
-    if (cls || !c->journal_kafka) {
+    if (cls || !c->p->kafka) {
         return cls;
     }
-    if (kafka_options_check(c->journal_kafka->client, err)) {
+    if (kafka_options_check(c->p->kafka, err)) {
         const char *key = str_starts(str_of(err->text), STR("kafka.brokers")) ? "kafka.brokers" : "kafka.properties";
         return placed(c, key, err);
     }

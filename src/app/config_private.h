@@ -41,7 +41,8 @@ struct origin { /* of a value that is not the default */
 };
 
 struct config_private {
-    struct arena arena; /* tests, and the aggregations' array */
+    struct kafka_options *kafka; /* in the arena; NULL: no brokers are configured */
+    struct arena arena;          /* tests, and the aggregations' array */
     struct definition *definitions;
     size_t definition_count;
     struct origin *origins;

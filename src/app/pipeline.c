@@ -60,6 +60,11 @@ static enum err_class make_directory(const char *path, struct err *err)
     return ERR_NONE;
 }
 
+static bool has_role(const struct pipeline *p, int role)
+{
+    return p->options.roles == 0 || (p->options.roles & role) != 0;
+}
+
 /* Before anything is made for them. */
 static enum err_class check_files(const struct source_spec *source, struct err *err)
 {
@@ -93,14 +98,16 @@ static enum err_class open_journal(struct pipeline *p, struct err *err)
 {
     const struct config *c = p->options.config;
     struct buf identity = {0};
-    source_spec_identity(p->options.source, &identity);
+    if (has_role(p, ROLE_INGEST))
+        source_spec_identity(p->options.source, &identity);
     struct journal_options options = {
         .directory = p->directory,
         .source = identity.ptr,
-        .partitions = (uint32_t)c->journal.partitions,
+        .partitions = has_role(p, ROLE_INGEST) ? (uint32_t)c->journal.partitions : 0,
         .max_bytes = c->journal.max_bytes,
         .adopt = p->options.adopt,
         .kafka = c->journal_kafka,
+        .read_only = !has_role(p, ROLE_INGEST),
         .clock = p->options.clock,
     };
     enum err_class cls =
@@ -112,6 +119,8 @@ static enum err_class open_journal(struct pipeline *p, struct err *err)
 static enum err_class start_task(struct pipeline *p, struct err *err)
 {
     const struct config *c = p->options.config;
+    if (!has_role(p, ROLE_TASKS))
+        return ERR_NONE;
     bool predictable = !c->journal_kafka; /* the offsets of a batch, before it is written */
     p->handover = c->aggregation_count && predictable ? handover_new(journal_partitions(p->journal), 0, 0) : NULL;
     struct task_thread_options options = {
@@ -145,7 +154,7 @@ static void *source_main(void *arg)
         err_prefix(&err, "source");
         p->source_err = err;
     }
-    if (!cls && ended)
+    if (!cls && ended && p->task)
         task_thread_drain(p->task);
     atomic_store(&p->source_over, true);
     if (p->options.on_end)
@@ -156,6 +165,8 @@ static void *source_main(void *arg)
 static enum err_class start_source(struct pipeline *p, struct err *err)
 {
     const struct config *c = p->options.config;
+    if (!has_role(p, ROLE_INGEST))
+        return ERR_NONE;
     struct ingest_options options = {
         .journal = p->journal,
         .retention_age_us = c->journal.retention_age_us,
@@ -163,7 +174,7 @@ static enum err_class start_source(struct pipeline *p, struct err *err)
         .release_when_full = c->journal.on_full == ON_FULL_RELEASE,
         .clock = p->options.clock,
         .stopping = &p->stopping,
-        .keep = task_thread_keep,
+        .keep = p->task ? task_thread_keep : NULL,
         .keep_ctx = p->task,
         .handover = p->handover,
     };
@@ -241,7 +252,11 @@ enum err_class pipeline_start(const struct pipeline_options *options, struct pip
     p->options = *options;
     p->directory = str_dup(str_of(options->directory));
     status_change(set_kind, (void *)(uintptr_t)options->source);
-    enum err_class cls = check_files(p->options.source, err);
+    enum err_class cls = has_role(p, ROLE_INGEST) ? check_files(p->options.source, err) : ERR_NONE;
+    if (!cls && options->roles != 0 && !options->config->journal_kafka &&
+        !(has_role(p, ROLE_INGEST) && has_role(p, ROLE_TASKS)))
+        cls = err_set(err, ERR_REJECT, EXIT_CONFIG,
+                      "one role alone needs a journal that others reach: journal.kind kafka");
     if (!cls)
         cls = make_directory(p->directory, err);
     if (!cls)
@@ -264,20 +279,20 @@ enum err_class pipeline_start(const struct pipeline_options *options, struct pip
 
 enum pipeline_state pipeline_poll(struct pipeline *p, struct err *ret_err)
 {
-    if (task_thread_ended(p->task, ret_err))
+    if (p->task && task_thread_ended(p->task, ret_err))
         return ret_err->cls ? PIPELINE_FAILED : PIPELINE_ENDED;
-    if (!atomic_load(&p->source_over))
+    if (!p->source_started || !atomic_load(&p->source_over))
         return PIPELINE_RUNNING;
     if (p->source_err.cls) {
         *ret_err = p->source_err;
         return PIPELINE_FAILED;
     }
-    return PIPELINE_RUNNING;
+    return p->task ? PIPELINE_RUNNING : PIPELINE_ENDED;
 }
 
 int64_t pipeline_received(struct pipeline *p)
 {
-    return ingest_journalled(p->ingest);
+    return p->ingest ? ingest_journalled(p->ingest) : 0;
 }
 
 const char *pipeline_address(struct pipeline *p)
@@ -288,9 +303,11 @@ const char *pipeline_address(struct pipeline *p)
 void pipeline_retune(struct pipeline *p)
 {
     const struct config *c = p->options.config;
-    ingest_retune(p->ingest, c->journal.retention_age_us, c->journal.retention_bytes,
-                  c->journal.on_full == ON_FULL_RELEASE);
-    task_thread_retune(p->task, c->task.commit_every_us);
+    if (p->ingest)
+        ingest_retune(p->ingest, c->journal.retention_age_us, c->journal.retention_bytes,
+                      c->journal.on_full == ON_FULL_RELEASE);
+    if (p->task)
+        task_thread_retune(p->task, c->task.commit_every_us);
     if (p->serve)
         serve_retune(p->serve, (size_t)c->serve.max_clients);
 }
@@ -310,9 +327,10 @@ enum err_class pipeline_stop(struct pipeline *p, int64_t deadline_us, struct err
     }
     (void)failpoint("pipeline.source_stopped");
     struct err task_err = {0};
-    task_thread_drain(p->task);
-    bool over;
-    while (!(over = task_thread_ended(p->task, &task_err)) && clock_mono(clock) < deadline_us)
+    bool over = !p->task;
+    if (p->task)
+        task_thread_drain(p->task);
+    while (!over && !(over = task_thread_ended(p->task, &task_err)) && clock_mono(clock) < deadline_us)
         clock->sleep_us(clock, POLL_US);
     if (!over) {
         diag_warn("task", "the task is still behind the journal; it goes on there at the next start");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * pipeline.h - source -> journal -> task -> sink in one process, and the server beside it: what `run` and `replay FILE`
- * host.
+ * host. With a journal on Kafka source and task may run in processes of their own, on different machines (roles).
  *
  * Threads: the ingester (source and journal writer), one per task, the server's own. They meet in the journal, the
  * status board and the metrics. Shutdown goes from source to sink: the source stops and commits, the task drains to a
@@ -13,7 +13,10 @@
 #include "app/config.h"
 #include "app/source_spec.h"
 
+enum { ROLE_INGEST = 1, ROLE_TASKS = 2 };
+
 struct pipeline_options {
+    int roles; /* ROLE_...; 0: all. Only one of them: the journal is on Kafka, and the other runs elsewhere */
     const struct config *config;
     const struct source_spec *source;
     const char *directory;

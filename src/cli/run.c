@@ -26,9 +26,30 @@ static enum err_class parse_until(const char *text, struct follow_until *ret_unt
                    text);
 }
 
+/* "ingest", "tasks", "ingest,tasks". */
+static enum err_class parse_roles(const char *text, int *ret_roles, struct err *err)
+{
+    struct str rest = str_of(text), word;
+    while (text && str_split(&rest, ',', &word)) {
+        int role = str_eqz(word, "ingest") ? ROLE_INGEST : str_eqz(word, "tasks") ? ROLE_TASKS : 0;
+        if (!role)
+            return err_set(err, ERR_REJECT, EXIT_USAGE, "run: --roles \"%.*s\" is not ingest or tasks", STR_ARG(word));
+        *ret_roles |= role;
+    }
+    return ERR_NONE;
+}
+
+static void data_directory(const struct cli *cli, const struct source_spec *spec, struct buf *out)
+{
+    if (cli->data_dir)
+        buf_addz(out, cli->data_dir);
+    else
+        source_spec_directory(spec, &cli->config, out);
+}
+
 static int run_run(struct cli *cli, int argc, char **argv, struct err *err)
 {
-    const char *source = NULL, *listen = NULL, *until_text = NULL, *arrival_tsv = NULL;
+    const char *source = NULL, *listen = NULL, *until_text = NULL, *arrival_tsv = NULL, *roles_text = NULL;
     bool adopt = false, close_windows = false;
     int64_t seed = 1, arrival_base_ms = 0;
     double speed = 0;
@@ -42,18 +63,20 @@ static int run_run(struct cli *cli, int argc, char **argv, struct err *err)
         {"seed", 0, ARG_INT, &seed, "N", "of the made-up events"},
         {"arrival-tsv", 0, ARG_STRING, &arrival_tsv, "FILE", "arrival times of a recording"},
         {"arrival-base-ms", 0, ARG_INT, &arrival_base_ms, "MS", "added to the recv_ns of that file"},
+        {"roles", 0, ARG_STRING, &roles_text, "ROLES",
+         "ingest, tasks or both (default); one alone with a journal on Kafka"},
         {"adopt", 0, ARG_FLAG, &adopt, NULL, "take over results of another journal: count all anew"},
         {"user", 0, ARG_STRING, &follow.user, "NAME",
          "as root: be this user once the port and the directory are there"},
         {"open", 0, ARG_FLAG, &follow.open_page, NULL, "open the page in a browser"},
     };
-    int first, code;
+    int first, code, roles = 0;
     struct source_spec spec;
     if (!cli_parse(cli, args, sizeof args / sizeof *args, argc, argv, &first, &code, err))
         return code;
     if (first < argc)
         return cli_usage(err, "run: \"%s\" is one argument too many", argv[first]);
-    if (parse_until(until_text, &follow.until, err))
+    if (parse_until(until_text, &follow.until, err) || parse_roles(roles_text, &roles, err))
         return EXIT_USAGE;
     if (follow.user) /* a service: what root has at home is none of that user's */
         unsetenv("HOME");
@@ -66,15 +89,13 @@ static int run_run(struct cli *cli, int argc, char **argv, struct err *err)
     spec.arrival_base_ms = arrival_base_ms;
     spec.close_after_us = close_windows ? follow_close_after(&cli->config) : 0;
     AUTO(buf) struct buf directory = {0};
-    if (cli->data_dir)
-        buf_addz(&directory, cli->data_dir);
-    else
-        source_spec_directory(&spec, &cli->config, &directory);
+    data_directory(cli, &spec, &directory);
     struct pipeline_options options = {
         .config = &cli->config,
         .source = &spec,
         .directory = directory.ptr,
         .listen = listen ? listen : cli->config.serve.listen,
+        .roles = roles,
         .adopt = adopt,
         .clock = &clock_real,
     };
@@ -92,6 +113,7 @@ const struct command command_run = {
     "  wikitally run --source replay:day.jsonl.zst --until end --listen none\n"
     "  wikitally run --data-dir /srv/wikitally --listen 127.0.0.1:9000\n"
     "  sudo wikitally run --user wikitally --data-dir /var/lib/wikitally\n"
+    "  wikitally run --roles ingest                          the journal alone, on Kafka; tasks run elsewhere\n"
     "  kill -HUP $(pidof wikitally)                          read the configuration again\n\n"
     "Connects to the recent-changes stream, keeps a durable journal, counts what the configuration declares, keeps the "
     "ledger\n"

@@ -222,6 +222,10 @@ static enum err_class open_to_read(struct kafka_journal *j, const struct journal
     struct journal_reader *reader = NULL;
     enum err_class cls = journal_reader_open_kafka(options->kafka, &reader, err);
     cls = cls ? cls : journal_reader_info(reader, &j->base.info, err);
+    if (cls == ERR_REJECT && err_exit_code(err) == EXIT_NOINPUT) { /* who makes it may come later */
+        err->cls = cls = ERR_RETRY;
+        err->code = EXIT_UNAVAILABLE;
+    }
     journal_reader_close(reader);
     return cls ? cls : journal_info_check(&j->base.info, options, err);
 }

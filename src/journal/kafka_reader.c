@@ -189,7 +189,7 @@ static enum err_class info(struct journal_reader *base, struct journal_info *ret
         kafka_foreign_info(&r->place, r->partitions, ret_info);
         return ERR_NONE;
     }
-    enum err_class cls = refresh(r, err);
+    enum err_class cls = r->state.found ? ERR_NONE : refresh(r, err);
     if (cls == ERR_NONE && !r->state.found) {
         cls = err_set(err, ERR_REJECT, EXIT_NOINPUT, "there is no journal in topic \"%s\"", r->place.topic);
     }
