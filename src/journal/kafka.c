@@ -221,7 +221,7 @@ static enum err_class rest_add(struct append *a, struct err *err)
         cls = kafka_state_fold(&w, &j->state, j->newest_arrival_us, err);
         j->folded_minute = minute;
     }
-    return cls ? cls : kafka_state_put_batch(&w, j->state.batch + 1, j->owner, err);
+    return cls ? cls : kafka_state_put_batch(&w, j->state.batch + 1, j->owner, j->before, j->base.info.partitions, err);
 }
 
 static int64_t batch_bytes(const struct batch *b)
@@ -241,6 +241,9 @@ static enum err_class transact(struct append *a, struct err *err)
     for (size_t i = 0; i < a->batch->record_count; i++) {
         int64_t arrival_us = a->batch->records[i].arrival_us;
         j->newest_arrival_us = arrival_us > j->newest_arrival_us ? arrival_us : j->newest_arrival_us;
+    }
+    for (uint32_t p = 0; p < j->base.info.partitions; p++) {
+        j->before[p] = j->offsets[p] + 1;
     }
     enum err_class cls = kafka_writer_begin(j->writer, err);
     cls = cls ? cls : records_add(a, err);

@@ -40,7 +40,8 @@ struct kafka_journal {
     size_t tried_count;       /* its records */
     int64_t tried_bytes;
     int64_t newest_arrival_us, folded_minute;
-    int64_t offsets[PARTITION_MAX];      /* highest delivered in this transaction */
+    int64_t offsets[PARTITION_MAX];      /* the highest that was delivered, or was there */
+    int64_t before[PARTITION_MAX];       /* where the partitions ended before this transaction */
     _Atomic int64_t ends[PARTITION_MAX]; /* behind the last record that we know is committed */
 };
 

@@ -151,9 +151,10 @@ static enum err_class topics_ready(struct kafka_journal *j, const struct journal
         return cls;
     }
     struct kafka_client *client = kafka_consumer_client(consumer);
-    cls = data_topic(j, client, wanted, &data, err);
+    /* the topic last: who sees it without the others takes it for a foreign one */
+    cls = side_topics(j, client, &fresh, err);
+    cls = cls ? cls : data_topic(j, client, wanted, &data, err);
     cls = cls ? cls : partitions_add(j, client, wanted, &data, err);
-    cls = cls ? cls : side_topics(j, client, &fresh, err);
     kafka_consumer_close(consumer);
     if (cls == ERR_NONE && data.partitions > PARTITION_MAX) {
         cls = err_set(err, ERR_REJECT, EXIT_CONFIG, "topic \"%s\" has %d partitions; a journal has at most %d",
@@ -170,7 +171,10 @@ static enum err_class claim(struct kafka_journal *j, bool with_journal, struct e
     const struct kafka_state_writer w = {j->writer, j->place.state_topic, deadline_us};
     enum err_class cls = kafka_writer_begin(j->writer, err);
     cls = cls || !with_journal ? cls : kafka_state_put_journal(&w, &j->base.info, err);
-    cls = cls ? cls : kafka_state_put_batch(&w, j->state.batch + 1, j->owner, err);
+    for (uint32_t p = 0; p < j->base.info.partitions; p++) {
+        j->before[p] = j->offsets[p] + 1;
+    }
+    cls = cls ? cls : kafka_state_put_batch(&w, j->state.batch + 1, j->owner, j->before, j->base.info.partitions, err);
     cls = cls ? cls : kafka_writer_commit(j->writer, deadline_us, err);
     if (cls == ERR_NONE) {
         j->state.batch++;
@@ -204,11 +208,36 @@ static enum err_class identity(struct kafka_journal *j, const struct journal_opt
     return cls;
 }
 
+/* Is the topic the one that the state speaks of? Topics can be deleted and made anew; what ends before the place where
+ * it ended is not the same. And nobody writes into what others have written. */
+static enum err_class topic_check(const struct kafka_journal *j, bool adopt, struct err *err)
+{
+    for (uint32_t p = 0; p < j->base.info.partitions && !adopt; p++) {
+        int64_t end = j->offsets[p] + 1;
+        if (!j->state.found && end > 0) {
+            return err_set(
+                err, ERR_REJECT, EXIT_CONFIG,
+                "topic \"%s\" holds records that are not ours; to write behind them all the same, start once "
+                "with --adopt, or choose another journal.topic",
+                j->place.topic);
+        }
+        if (j->state.found && end < j->state.ends[p]) {
+            return err_set(
+                err, ERR_REJECT, EXIT_CONFIG,
+                "partition %u of topic \"%s\" ends at %lld and ended at %lld before: it was deleted and made "
+                "anew, or is of another cluster; to begin a new journal in it, start once with --adopt",
+                p, j->place.topic, (long long)end, (long long)j->state.ends[p]);
+        }
+    }
+    return ERR_NONE;
+}
+
 static enum err_class open_to_write(struct kafka_journal *j, const struct journal_options *options, struct err *err)
 {
     bool changed;
     enum err_class cls = topics_ready(j, options, err);
     cls = cls ? cls : kafka_journal_ready(j, err);
+    cls = cls ? cls : topic_check(j, options->adopt, err);
     cls = cls ? cls : identity(j, options, &changed, err);
     cls = cls ? cls : claim(j, changed, err);
     for (uint32_t p = 0; cls == ERR_NONE && p < j->base.info.partitions; p++) {

@@ -127,6 +127,11 @@ static void batch_read(struct kafka_state *s, struct str text)
             (void)str_to_int64(value, &s->batch);
         } else if (str_eqz(name, "owner")) {
             text_copy(s->owner, sizeof(s->owner), value);
+        } else if (str_eqz(name, "ends")) {
+            struct str end;
+            for (uint32_t p = 0; p < PARTITION_MAX && str_split(&value, ',', &end); p++) {
+                (void)str_to_int64(end, &s->ends[p]);
+            }
         }
     }
 }
@@ -241,10 +246,14 @@ enum err_class kafka_state_put_journal(const struct kafka_state_writer *w, const
 }
 
 enum err_class kafka_state_put_batch(const struct kafka_state_writer *w, int64_t batch, const char *owner,
-                                     struct err *err)
+                                     const int64_t *ends, uint32_t partitions, struct err *err)
 {
     AUTO(buf) struct buf text = {0};
-    buf_addf(&text, "batch=%lld\nowner=%s\n", (long long)batch, owner);
+    buf_addf(&text, "batch=%lld\nowner=%s\nends=", (long long)batch, owner);
+    for (uint32_t p = 0; p < partitions; p++) {
+        buf_addf(&text, "%s%lld", p == 0 ? "" : ",", (long long)ends[p]);
+    }
+    buf_addc(&text, '\n');
     return put(w, "batch", buf_str(&text), err);
 }
 

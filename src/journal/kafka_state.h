@@ -7,7 +7,8 @@
  * are text. Each transaction writes "batch". Keys:
  *
  *   journal             lines NAME=VALUE: version, id, seed, epoch, created_us, partitions, source
- *   batch               lines batch=NUMBER, owner=INSTANCE: the last transaction, and whose it was
+ *   batch               lines batch=NUMBER, owner=INSTANCE, ends=OFFSET,OFFSET,...: the last transaction, whose it was,
+ *                       and where the partitions ended before it, at least
  *   note/NAME           a note (base/record.h), behind a line batch=NUMBER. "position" stands here only where it could
  *                       not go with a record, in the header "position" beside the header "batch": the higher batch wins
  *   tally/SIDE/MINUTE   the source ledger's row: absolute counts by bucket, separated by blanks
@@ -43,6 +44,7 @@ struct kafka_state {
     struct journal_info info;
     int64_t batch; /* 0: none yet */
     char owner[OWNER_SIZE];
+    int64_t ends[PARTITION_MAX];
     struct kept_note *notes;
     size_t note_count;
     struct retried *retried;
@@ -68,7 +70,7 @@ struct kafka_state_writer {
 enum err_class kafka_state_put_journal(const struct kafka_state_writer *w, const struct journal_info *info,
                                        struct err *err);
 enum err_class kafka_state_put_batch(const struct kafka_state_writer *w, int64_t batch, const char *owner,
-                                     struct err *err);
+                                     const int64_t *ends, uint32_t partitions, struct err *err);
 enum err_class kafka_state_put_note(const struct kafka_state_writer *w, const struct note *note, int64_t batch,
                                     struct err *err);
 enum err_class kafka_state_put_retried(const struct kafka_state_writer *w, int64_t id, int64_t wall_us,
