@@ -33,10 +33,14 @@ static void dead(const struct task_commit *commit)
     }
 }
 
-/* Seconds between the arrivals of the partition's last record and of the last one read; 0 where either is unknown. */
+/* Seconds between the arrivals of the partition's last record and of the last one read; 0 where either is unknown. Of a
+ * topic: until now, for to look at its end would throw away what was fetched of its middle. */
 static int64_t lag_us(struct task *t, uint32_t p, int64_t arrival_us)
 {
     struct journal_page page = {0};
+    if (t->journal.sparse && arrival_us != TIME_NONE) {
+        return clock_wall(t->clock) - arrival_us;
+    }
     arena_reset(&t->page_memory);
     if (arrival_us == TIME_NONE ||
         journal_reader_read(t->reader, p, t->ends[p] - 1, 1, &t->page_memory, &page, NULL) != ERR_NONE ||
