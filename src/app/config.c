@@ -303,11 +303,14 @@ static void make_aggregations(struct config *c)
 {
     struct config_private *p = c->p;
     struct aggregation_options *made = arena_zalloc(&p->arena, (p->definition_count + 1) * sizeof *made);
+    struct sink_kafka_topic *topics = arena_zalloc(&p->arena, (p->definition_count + 1) * sizeof *topics);
     for (size_t i = 0; i < p->definition_count; i++) {
         const struct definition *d = &p->definitions[i];
         if (!d->enabled) {
             continue;
         }
+        if (d->topic && *d->topic)
+            topics[c->stats_topic_count++] = (struct sink_kafka_topic){d->name, d->topic};
         made[c->aggregation_count++] = (struct aggregation_options){
             .name = d->name,
             .keys = borrow_list(&p->arena, &d->keys),
@@ -327,6 +330,7 @@ static void make_aggregations(struct config *c)
         };
     }
     c->aggregations = made;
+    c->stats_topics = topics;
 }
 
 static void load_environment(struct loader *l)

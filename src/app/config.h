@@ -19,6 +19,7 @@
 #include "base/option.h"
 #include "compute/aggregation.h"
 #include "journal/journal.h"
+#include "sink/sink.h"
 
 enum journal_kind { JOURNAL_KIND_SQLITE, JOURNAL_KIND_KAFKA };
 enum on_full { ON_FULL_WAIT, ON_FULL_RELEASE };
@@ -63,6 +64,11 @@ struct config {
         struct string_list properties;  /* "name=value" */
     } kafka;
     struct {
+        char *state_topic;
+        bool create_topics;
+        int64_t replication;
+    } stats;
+    struct {
         int64_t commit_every_us, max_pending_rows, max_keys_total;
     } task;
     struct {
@@ -87,6 +93,8 @@ struct config {
 
     const struct aggregation_options *aggregations; /* those that are enabled, in the order of their declaration */
     size_t aggregation_count;
+    const struct sink_kafka_topic *stats_topics; /* those that go to a topic, in the same order */
+    size_t stats_topic_count;
     const struct config_test *tests;
     size_t test_count;
 

@@ -6,6 +6,8 @@
 #include "app/config_private.h"
 #include "kafka/client.h"
 
+#include <stdio.h>
+
 const char *const config_compressions[] = {"none", "gzip", "snappy", "lz4", "zstd"};
 
 static const char *property(struct arena *arena, const char *name, const char *value)
@@ -73,16 +75,15 @@ static enum err_class placed(const struct config *c, const char *key, struct err
 }
 
 /* What Kafka takes for a topic's name. */
-static enum err_class check_topic(const struct config *c, struct err *err)
+static enum err_class check_topic(const struct config *c, const char *key, const char *name, struct err *err)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-    const char *name = c->journal.topic;
     if (*name && name[strspn(name, letters)] == 0 && strcmp(name, ".") != 0 && strcmp(name, "..") != 0) {
         return ERR_NONE;
     }
     err_set(err, ERR_REJECT, EXIT_CONFIG,
-            "\"journal.topic\" is \"%s\", but a topic's name is made of letters, digits, \".\", \"_\" and \"-\"", name);
-    return placed(c, "journal.topic", err);
+            "\"%s\" is \"%s\", but a topic's name is made of letters, digits, \".\", \"_\" and \"-\"", key, name);
+    return placed(c, key, err);
 }
 
 /* They would be shown with the configuration. */
@@ -105,9 +106,43 @@ static enum err_class check_secrets(const struct config *c, struct err *err)
     return ERR_NONE;
 }
 
+/* Each topic holds one thing. */
+static enum err_class check_taken(const struct config *c, const char *key, const char *name, size_t index,
+                                  struct err *err)
+{
+    bool taken = strcmp(name, c->stats.state_topic) == 0 ||
+                 (c->journal_kafka && str_starts(str_of(name), str_of(c->journal.topic)));
+    for (size_t i = 0; i < index; i++) {
+        taken = taken || strcmp(name, c->stats_topics[i].topic) == 0;
+    }
+    if (!taken) {
+        return ERR_NONE;
+    }
+    err_set(err, ERR_REJECT, EXIT_CONFIG, "\"%s\" is \"%s\", which holds something else; give it a topic of its own",
+            key, name);
+    return placed(c, key, err);
+}
+
+static enum err_class check_stats(const struct config *c, struct err *err)
+{
+    enum err_class cls = check_topic(c, "stats.state_topic", c->stats.state_topic, err);
+    for (size_t i = 0; i < c->stats_topic_count && !cls; i++) {
+        char key[CONFIG_KEY_MAX];
+        snprintf(key, sizeof(key), "aggregations.%s.topic", c->stats_topics[i].aggregation);
+        cls = check_topic(c, key, c->stats_topics[i].topic, err);
+        cls = cls ? cls : check_taken(c, key, c->stats_topics[i].topic, i, err);
+        if (!cls && !c->p->kafka) {
+            err_set(err, ERR_REJECT, EXIT_CONFIG, "\"%s\" wants a cluster: set kafka.brokers", key);
+            cls = placed(c, key, err);
+        }
+    }
+    return cls;
+}
+
 enum err_class config_kafka_check(const struct config *c, struct err *err)
 {
-    enum err_class cls = check_topic(c, err);
+    enum err_class cls = check_topic(c, "journal.topic", c->journal.topic, err);
+    cls = cls ? cls : check_stats(c, err);
     cls = cls ? cls : check_secrets(c, err);
     if (cls || !c->p->kafka) {
         return cls;

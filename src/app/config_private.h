@@ -27,7 +27,7 @@ extern const char config_built_in[]; /* YAML: the five aggregations */
 struct definition { /* one aggregation, enabled or not */
     char *name;
     struct string_list keys, measures;
-    char *where, *time_field;
+    char *where, *time_field, *topic;
     int64_t size_us, slide_us, delay_us, skew_us;
     int64_t late; /* enum late_policy */
     int64_t lateness_us, max_keys;

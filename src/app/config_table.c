@@ -102,6 +102,13 @@ static const struct option options[] = {
         "Settings of librdkafka, passed on as they are: \"security.protocol=SASL_SSL\", "
         "\"ssl.ca.location=/etc/ssl/kafka.pem\"."),
 
+    KEY("stats.state_topic", OPTION_STRING, stats.state_topic, "wikimedia.stats.state", NULL, "240", NULL,
+        "Where the task that writes rows to topics keeps how far it is; also its name to the cluster: one at a time."),
+    KEY("stats.create_topics", OPTION_BOOL, stats.create_topics, "true", NULL, NULL, NULL,
+        "Whether topics for rows that are not there are made."),
+    KEY("stats.replication", OPTION_INT, stats.replication, "0", "0", "100", NULL,
+        "Copies of each partition of a topic that is made; 0: the brokers' default."),
+
     LIVE("task.commit_every", OPTION_DURATION, task.commit_every_us, "1s", "10ms", "5m", NULL,
          "How often changed rows are written. Results do not depend on it."),
     KEY("task.max_pending_rows", OPTION_INT, task.max_pending_rows, "60000", "1000", "10000000", NULL,
@@ -168,6 +175,9 @@ static const struct option aggregation_rows[] = {
         "How long after its close a window may be amended."),
     ROW("max_keys", OPTION_INT, max_keys, "100000", "1", "1000000", NULL,
         "Keys of one window and partition; further ones are counted under (other)."),
+    ROW("topic", OPTION_STRING, topic, NULL, NULL, "240", NULL,
+        "A topic of the cluster of kafka.brokers that its rows are written to as well, for example "
+        "wikimedia.stats.bots. Empty: none."),
     ROW("on_change", OPTION_ENUM, on_change, "refuse", NULL, NULL, "refuse|rebuild",
         "When this declaration differs from the stored one: refuse to start, or compute it again from the journal."),
 };
@@ -189,6 +199,7 @@ const struct section config_sections[] = {
     {"ingest", "What of them is kept."},
     {"journal", "The durable record of what came."},
     {"kafka", "The Kafka cluster, where one is used."},
+    {"stats", "Rows that are written to topics (aggregations.NAME.topic)."},
     {"task", "Computing and writing results."},
     {"serve", "The dashboard and the API."},
     {"security", "What the program may do on this machine."},

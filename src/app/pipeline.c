@@ -28,7 +28,7 @@ struct pipeline {
     struct journal *journal;
     struct ingest *ingest;
     struct source *source;
-    struct task_thread *task;
+    struct task_thread *task, *stats; /* stats: rows to topics; NULL: none */
     struct handover *handover;
     struct serve *serve;
     pthread_t source_thread;
@@ -76,6 +76,18 @@ static enum err_class check_files(const struct source_spec *source, struct err *
     return ERR_NONE;
 }
 
+/* What Kafka does not answer is asked again: it may come with the same machine. */
+static bool is_worth_waiting(struct pipeline *p, enum err_class cls, const struct err *err, bool *said)
+{
+    if (cls != ERR_RETRY || (p->options.give_up && p->options.give_up(p->options.on_end_ctx)))
+        return false;
+    if (!*said)
+        diag_error("kafka", "%s; trying again until it is there", err->text);
+    *said = true;
+    p->options.clock->sleep_us(p->options.clock, RETRY_US);
+    return true;
+}
+
 /* A broker that is away at the start is waited for: it may come with the same machine. */
 static enum err_class open_kafka(struct pipeline *p, const struct journal_options *options, struct err *err)
 {
@@ -83,14 +95,9 @@ static enum err_class open_kafka(struct pipeline *p, const struct journal_option
     bool said = false;
     diag_info("journal", "topic \"%s\" at %s, %s%s%s", options->kafka->topic, p->options.config->kafka.brokers,
               kafka_version(), kafka_version_note() ? ", " : "", kafka_version_note() ? kafka_version_note() : "");
-    while ((cls = journal_open_kafka(options, &p->journal, err)) == ERR_RETRY) {
-        if (p->options.give_up && p->options.give_up(p->options.on_end_ctx))
-            return cls;
-        if (!said)
-            diag_error("journal", "%s; trying again until it is there", err->text);
-        said = true;
-        p->options.clock->sleep_us(p->options.clock, RETRY_US);
-    }
+    do
+        cls = journal_open_kafka(options, &p->journal, err);
+    while (is_worth_waiting(p, cls, err, &said));
     return cls;
 }
 
@@ -116,6 +123,62 @@ static enum err_class open_journal(struct pipeline *p, struct err *err)
     return cls;
 }
 
+static struct task_thread_options task_options(const struct pipeline *p, const char *name)
+{
+    const struct config *c = p->options.config;
+    return (struct task_thread_options){
+        .task = {.name = name,
+                 .retention_us = c->journal.retention_age_us,
+                 .commit_every_us = c->task.commit_every_us,
+                 .max_pending_rows = (size_t)c->task.max_pending_rows,
+                 .max_keys_total = c->task.max_keys_total,
+                 .adopt = p->options.adopt,
+                 .clock = p->options.clock},
+        .journal = p->journal,
+        .on_end = p->options.on_end,
+        .on_end_ctx = p->options.on_end_ctx,
+    };
+}
+
+/* Rows to topics: the aggregations that name one. */
+static enum err_class start_stats_once(struct pipeline *p, struct err *err)
+{
+    const struct config *c = p->options.config;
+    struct task_thread_options options = task_options(p, "stats");
+    struct aggregation_options *chosen = xcalloc(c->stats_topic_count, sizeof *chosen);
+    for (size_t i = 0; i < c->aggregation_count; i++) {
+        const char *next = options.task.aggregation_count < c->stats_topic_count
+                               ? c->stats_topics[options.task.aggregation_count].aggregation
+                               : NULL;
+        if (next && strcmp(next, c->aggregations[i].name) == 0)
+            chosen[options.task.aggregation_count++] = c->aggregations[i];
+    }
+    options.task.aggregations = chosen;
+    struct sink_kafka_options sink = {.client = config_kafka_client(c),
+                                      .state_topic = c->stats.state_topic,
+                                      .topics = c->stats_topics,
+                                      .topic_count = c->stats_topic_count,
+                                      .create = c->stats.create_topics,
+                                      .replication = c->stats.replication,
+                                      .retention_us = c->journal.retention_age_us};
+    enum err_class cls = sink_open_kafka(&sink, &options.sink, err);
+    cls = cls ? cls : task_thread_start(&options, &p->stats, err);
+    free(chosen);
+    return cls;
+}
+
+static enum err_class start_stats(struct pipeline *p, struct err *err)
+{
+    bool said = false;
+    enum err_class cls = ERR_NONE;
+    if (!has_role(p, ROLE_TASKS) || p->options.config->stats_topic_count == 0)
+        return ERR_NONE;
+    do
+        cls = start_stats_once(p, err);
+    while (is_worth_waiting(p, cls, err, &said));
+    return cls;
+}
+
 static enum err_class start_task(struct pipeline *p, struct err *err)
 {
     const struct config *c = p->options.config;
@@ -123,24 +186,35 @@ static enum err_class start_task(struct pipeline *p, struct err *err)
         return ERR_NONE;
     bool predictable = !c->journal_kafka; /* the offsets of a batch, before it is written */
     p->handover = c->aggregation_count && predictable ? handover_new(journal_partitions(p->journal), 0, 0) : NULL;
-    struct task_thread_options options = {
-        .task = {.name = "results",
-                 .aggregations = c->aggregations,
-                 .aggregation_count = c->aggregation_count,
-                 .retention_us = c->journal.retention_age_us,
-                 .commit_every_us = c->task.commit_every_us,
-                 .max_pending_rows = (size_t)c->task.max_pending_rows,
-                 .max_keys_total = c->task.max_keys_total,
-                 .adopt = p->options.adopt,
-                 .clock = p->options.clock,
-                 .handover = p->handover},
-        .journal = p->journal,
-        .on_end = p->options.on_end,
-        .on_end_ctx = p->options.on_end_ctx,
-    };
+    struct task_thread_options options = task_options(p, "results");
+    options.task.aggregations = c->aggregations;
+    options.task.aggregation_count = c->aggregation_count;
+    options.task.handover = p->handover;
     struct sink_options sink = {.directory = p->directory, .task = "results", .clock = p->options.clock};
     enum err_class cls = sink_open_sqlite(&sink, &options.sink, err);
     return cls ? cls : task_thread_start(&options, &p->task, err);
+}
+
+static void drain(struct pipeline *p)
+{
+    if (p->task)
+        task_thread_drain(p->task);
+    if (p->stats)
+        task_thread_drain(p->stats);
+}
+
+/* R13: what any of them still needs. */
+static void keep(void *pipeline, int64_t *ret_keep, uint32_t partitions)
+{
+    struct pipeline *p = pipeline;
+    int64_t other[PARTITION_MAX];
+    if (p->task)
+        task_thread_keep(p->task, ret_keep, partitions);
+    if (p->stats) {
+        task_thread_keep(p->stats, other, partitions);
+        for (uint32_t i = 0; i < partitions; i++)
+            ret_keep[i] = other[i] < ret_keep[i] ? other[i] : ret_keep[i];
+    }
 }
 
 static void *source_main(void *arg)
@@ -154,8 +228,8 @@ static void *source_main(void *arg)
         err_prefix(&err, "source");
         p->source_err = err;
     }
-    if (!cls && ended && p->task)
-        task_thread_drain(p->task);
+    if (!cls && ended)
+        drain(p);
     atomic_store(&p->source_over, true);
     if (p->options.on_end)
         p->options.on_end(p->options.on_end_ctx);
@@ -174,8 +248,8 @@ static enum err_class start_source(struct pipeline *p, struct err *err)
         .release_when_full = c->journal.on_full == ON_FULL_RELEASE,
         .clock = p->options.clock,
         .stopping = &p->stopping,
-        .keep = p->task ? task_thread_keep : NULL,
-        .keep_ctx = p->task,
+        .keep = keep,
+        .keep_ctx = p,
         .handover = p->handover,
     };
     enum err_class cls = ingest_new(&options, &p->ingest, err);
@@ -237,6 +311,7 @@ static void pipeline_free(struct pipeline *p)
 {
     serve_stop(p->serve);
     task_thread_free(p->task);
+    task_thread_free(p->stats);
     if (p->source)
         p->source->ops->free(p->source);
     ingest_free(p->ingest);
@@ -266,6 +341,8 @@ enum err_class pipeline_start(const struct pipeline_options *options, struct pip
     if (!cls)
         cls = start_task(p, err);
     if (!cls)
+        cls = start_stats(p, err);
+    if (!cls)
         cls = start_serve(p, err);
     if (!cls)
         cls = start_source(p, err);
@@ -277,9 +354,20 @@ enum err_class pipeline_start(const struct pipeline_options *options, struct pip
     return ERR_NONE;
 }
 
+/* All of them, or one with an error. */
+static bool tasks_ended(struct pipeline *p, struct err *ret_err)
+{
+    struct err other = {0};
+    bool task = !p->task || task_thread_ended(p->task, ret_err);
+    bool stats = !p->stats || task_thread_ended(p->stats, &other);
+    if (other.cls)
+        *ret_err = other;
+    return (task && stats) || (task && ret_err->cls) || other.cls;
+}
+
 enum pipeline_state pipeline_poll(struct pipeline *p, struct err *ret_err)
 {
-    if (p->task && task_thread_ended(p->task, ret_err))
+    if (p->task && tasks_ended(p, ret_err))
         return ret_err->cls ? PIPELINE_FAILED : PIPELINE_ENDED;
     if (!p->source_started || !atomic_load(&p->source_over))
         return PIPELINE_RUNNING;
@@ -308,6 +396,8 @@ void pipeline_retune(struct pipeline *p)
                       c->journal.on_full == ON_FULL_RELEASE);
     if (p->task)
         task_thread_retune(p->task, c->task.commit_every_us);
+    if (p->stats)
+        task_thread_retune(p->stats, c->task.commit_every_us);
     if (p->serve)
         serve_retune(p->serve, (size_t)c->serve.max_clients);
 }
@@ -328,13 +418,14 @@ enum err_class pipeline_stop(struct pipeline *p, int64_t deadline_us, struct err
     (void)failpoint("pipeline.source_stopped");
     struct err task_err = {0};
     bool over = !p->task;
-    if (p->task)
-        task_thread_drain(p->task);
-    while (!over && !(over = task_thread_ended(p->task, &task_err)) && clock_mono(clock) < deadline_us)
+    drain(p);
+    while (!over && !(over = tasks_ended(p, &task_err)) && clock_mono(clock) < deadline_us)
         clock->sleep_us(clock, POLL_US);
     if (!over) {
         diag_warn("task", "the task is still behind the journal; it goes on there at the next start");
         task_thread_stop(p->task);
+        if (p->stats)
+            task_thread_stop(p->stats);
     } else if (task_err.cls && !cls) {
         *err = task_err;
         cls = err->cls;

@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { READ_AT_ONCE = 4096, WORTH_ROWS = 8192 };
@@ -76,7 +77,9 @@ static enum err_class store_now(struct task_thread *t, struct err *err)
 {
     int64_t began = clock_mono(t->clock);
     enum err_class cls = task_commit_store(t->task, err);
-    metric_observe(METRIC_SINK_FLUSH, "sink=\"sqlite\"", (double)(clock_mono(t->clock) - began) / 1e6);
+    char label[32];
+    snprintf(label, sizeof label, "sink=\"%s\"", t->sink->ops->name);
+    metric_observe(METRIC_SINK_FLUSH, label, (double)(clock_mono(t->clock) - began) / 1e6);
     return cls;
 }
 

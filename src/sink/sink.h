@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * sink.h - where results go (front header of this room, with results.h for reading). Implementations: sqlite.c
- * (results.db), memory.c.
+ * (results.db), kafka.c (topics), memory.c.
  *
  * A sink keeps, in one atomic unit (R11): rows, lines, task ledger, torn spans, marks, generations, dead letters. It
  * belongs to one task's thread. Repeating any call is harmless: rows are upserted, the higher (epoch, revision, final)
@@ -48,6 +48,22 @@ struct sink_options {
     struct clock *clock;
 };
 enum err_class sink_open_sqlite(const struct sink_options *options, struct sink **ret_sink, struct err *err);
+/* Rows to topics, one an aggregation (sink/kafka.h says what a record is), and where the task stands to a topic of its
+ * own, in the same transaction. Ledger, torn spans, marks and dead letters are not kept there. */
+struct kafka_options;
+struct sink_kafka_topic {
+    const char *aggregation, *topic;
+};
+struct sink_kafka_options {
+    const struct kafka_options *client;
+    const char *state_topic;               /* also the name of the task to the cluster: one writer at a time */
+    const struct sink_kafka_topic *topics; /* borrowed until prepare */
+    size_t topic_count;
+    bool create;
+    int64_t replication;  /* of topics made; 0: the broker's default */
+    int64_t retention_us; /* of rows, in topics made */
+};
+enum err_class sink_open_kafka(const struct sink_kafka_options *options, struct sink **ret_sink, struct err *err);
 enum err_class sink_open_memory(const struct sink_options *options, struct sink **ret_sink, struct err *err);
 
 #endif

@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * kafka.c - a sink that writes rows to topics (R11): rows and where the task stands in one transaction. As in the
+ * journal on Kafka, every failure has one way out: another producer, then a look at what the broker has; the commit
+ * that failed is there, or is written again, or another owner is, and then this one ends.
+ */
+#include "sink/kafka.h"
+
+#include "base/clock.h"
+#include "base/diag.h"
+#include "base/fault.h"
+#include "base/hash.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct kafka_sink *kafka_of(struct sink *s)
+{
+    return (struct kafka_sink *)s;
+}
+
+/* ---- the producer */
+
+static enum err_class writer_open(struct kafka_sink *s, struct err *err)
+{
+    static const struct kafka_setting settings[] = {
+        {"transaction.timeout.ms", "30000"},
+        {"message.timeout.ms", "10000"},
+        {"socket.timeout.ms", "5000"},
+        {"partitioner", "murmur2_random"}, /* as Java's clients do it */
+    };
+    struct kafka_writer_options options = {.kafka = &s->client,
+                                           .transactional_id = s->transactional_id,
+                                           .settings = settings,
+                                           .setting_count = sizeof(settings) / sizeof(*settings)};
+    return kafka_writer_open(&options, KAFKA_WAIT_US, &s->writer, err);
+}
+
+static void spend(struct kafka_sink *s)
+{
+    kafka_writer_close(TAKE(s->writer));
+}
+
+static enum err_class owner_check(const struct kafka_sink *s, struct err *err)
+{
+    if (!s->claimed || strcmp(s->owner, s->found_owner) == 0) {
+        return ERR_NONE;
+    }
+    return err_set(err, ERR_FATAL, EXIT_FENCED, "another instance took over the task that writes to \"%s\"",
+                   s->state_topic);
+}
+
+static enum err_class put_state(struct kafka_sink *s, const char *key, const struct buf *value, int64_t deadline_us,
+                                struct err *err)
+{
+    struct kafka_record r = {.topic = s->state_topic, .key = str_of(key), .value = buf_str(value)};
+    return kafka_writer_add(s->writer, &r, deadline_us, err);
+}
+
+static enum err_class put_batch(struct kafka_sink *s, int64_t deadline_us, struct err *err)
+{
+    AUTO(buf) struct buf text = {0};
+    buf_addf(&text, "batch=%lld\nowner=%s\n", (long long)(s->batch + 1), s->owner);
+    return put_state(s, "batch", &text, deadline_us, err);
+}
+
+static enum err_class finish(struct kafka_sink *s, int64_t deadline_us, struct err *err)
+{
+    s->tried = s->batch + 1;
+    enum err_class cls = kafka_writer_commit(s->writer, deadline_us, err);
+    cls = cls ? cls : failpoint_err("kafka_sink.committed", err);
+    if (cls == ERR_NONE) {
+        s->batch++;
+        s->tried = 0;
+    }
+    return cls;
+}
+
+/* Says who writes now, which whoever did before sees. */
+static enum err_class claim(struct kafka_sink *s, struct err *err)
+{
+    int64_t deadline_us = clock_mono(&clock_real) + KAFKA_COMMIT_US;
+    enum err_class cls = kafka_writer_begin(s->writer, err);
+    cls = cls ? cls : put_batch(s, deadline_us, err);
+    cls = cls ? cls : finish(s, deadline_us, err);
+    s->claimed = s->claimed || cls == ERR_NONE;
+    return cls;
+}
+
+/* A producer that can be used, and the state as the broker has it. */
+static enum err_class ready(struct kafka_sink *s, struct err *err)
+{
+    if (s->writer != NULL && !kafka_writer_is_spent(s->writer)) {
+        return ERR_NONE;
+    }
+    enum err_class cls = ERR_NONE;
+    spend(s);
+    if (s->claimed) {
+        cls = kafka_sink_load(s, err);
+        cls = cls ? cls : owner_check(s, err);
+    }
+    cls = cls ? cls : writer_open(s, err);
+    cls = cls ? cls : kafka_sink_load(s, err);
+    cls = cls ? cls : owner_check(s, err);
+    if (cls != ERR_NONE) {
+        spend(s);
+    }
+    return cls;
+}
+
+/* ---- topics */
+
+static enum err_class topic_need(struct kafka_sink *s, struct kafka_client *client, const char *name,
+                                 const struct kafka_setting *settings, size_t count, struct err *err)
+{
+    struct kafka_topic topic;
+    struct kafka_topic_options options = {name, 1, (int32_t)s->replication, settings, count};
+    enum err_class cls = kafka_topic_look(client, name, KAFKA_WAIT_US, &topic, err);
+    if (cls != ERR_NONE || topic.exists) {
+        return cls;
+    }
+    if (!s->create) {
+        return err_set(err, ERR_REJECT, EXIT_CONFIG, "there is no topic \"%s\", and stats.create_topics is false",
+                       name);
+    }
+    diag_info("task", "making topic \"%s\"", name);
+    return kafka_topic_make(client, &options, 2 * KAFKA_WAIT_US, err);
+}
+
+static enum err_class topics_need(struct kafka_sink *s, struct err *err)
+{
+    char age[32];
+    struct kafka_consumer *consumer;
+    snprintf(age, sizeof(age), "%lld", (long long)(s->retention_us > 0 ? s->retention_us / US_PER_MS : -1));
+    const struct kafka_setting rows[] = {{"cleanup.policy", "compact,delete"}, {"retention.ms", age}};
+    static const struct kafka_setting state[] = {
+        {"cleanup.policy", "compact"}, {"segment.ms", "600000"}, {"segment.bytes", "8388608"}};
+    enum err_class cls = kafka_consumer_open(&s->client, NULL, 0, NULL, &consumer, err);
+    if (cls != ERR_NONE) {
+        return cls;
+    }
+    struct kafka_client *client = kafka_consumer_client(consumer);
+    cls = topic_need(s, client, s->state_topic, state, 3, err);
+    for (size_t i = 0; i < s->count && cls == ERR_NONE; i++) {
+        cls = topic_need(s, client, s->aggregations[i].topic, rows, 2, err);
+    }
+    kafka_consumer_close(consumer);
+    return cls;
+}
+
+/* ---- what a task asks for */
+
+static const char *topic_of(const struct kafka_sink *s, const char *aggregation)
+{
+    for (size_t i = 0; i < s->given_count; i++) {
+        if (strcmp(s->given[i].aggregation, aggregation) == 0) {
+            return s->given[i].topic;
+        }
+    }
+    return aggregation;
+}
+
+static enum err_class prepare(struct sink *base, const struct result_schema *const *schemas, size_t count,
+                              struct err *err)
+{
+    struct kafka_sink *s = kafka_of(base);
+    enum err_class cls = schemas_check(schemas, count, err);
+    if (cls != ERR_NONE) {
+        return cls;
+    }
+    s->aggregations = xcalloc(count + 1, sizeof(*s->aggregations));
+    s->count = count;
+    for (size_t i = 0; i < count; i++) {
+        s->aggregations[i] = (struct kafka_aggregation){.name = str_dup(str_of(schemas[i]->name)),
+                                                        .topic = str_dup(str_of(topic_of(s, schemas[i]->name))),
+                                                        .schema = schemas[i],
+                                                        .shown = -1};
+    }
+    cls = topics_need(s, err);
+    cls = cls ? cls : ready(s, err);
+    return cls ? cls : claim(s, err);
+}
+
+static enum err_class generations(struct sink *base, size_t aggregation, struct arena *arena,
+                                  const struct generation **ret_list, size_t *ret_count, int64_t *ret_shown,
+                                  struct err *err)
+{
+    struct kafka_sink *s = kafka_of(base);
+    enum err_class cls = ready(s, err);
+    if (cls != ERR_NONE) {
+        return cls;
+    }
+    const struct kafka_aggregation *a = &s->aggregations[aggregation];
+    struct generation *list = arena_alloc(arena, (a->generation_count + 1) * sizeof(*list));
+    for (size_t i = 0; i < a->generation_count; i++) {
+        list[i] = generation_copy(&a->generations[i], arena);
+    }
+    *ret_list = list;
+    *ret_count = a->generation_count;
+    *ret_shown = a->shown;
+    return ERR_NONE;
+}
+
+static enum err_class put_shown(struct kafka_sink *s, const struct kafka_aggregation *a, int64_t generation,
+                                int64_t deadline_us, struct err *err)
+{
+    char key[NAME_MAX_BYTES + 16];
+    AUTO(buf) struct buf text = {0};
+    snprintf(key, sizeof(key), "shown/%s", a->name);
+    buf_addf(&text, "%lld", (long long)generation);
+    return put_state(s, key, &text, deadline_us, err);
+}
+
+static enum err_class put_generation(struct kafka_sink *s, const struct kafka_aggregation *a,
+                                     const struct generation *g, bool show, int64_t deadline_us, struct err *err)
+{
+    char key[NAME_MAX_BYTES + 48];
+    AUTO(buf) struct buf text = {0};
+    snprintf(key, sizeof(key), "generation/%s/%lld", a->name, (long long)g->number);
+    kafka_generation_write(g, &text);
+    enum err_class cls = put_state(s, key, &text, deadline_us, err);
+    cls = cls || !show ? cls : put_shown(s, a, g->number, deadline_us, err);
+    return cls ? cls : put_batch(s, deadline_us, err);
+}
+
+static enum err_class begin(struct sink *base, size_t aggregation, const struct generation *g, bool show,
+                            struct err *err)
+{
+    struct kafka_sink *s = kafka_of(base);
+    int64_t deadline_us = clock_mono(&clock_real) + KAFKA_COMMIT_US;
+    enum err_class cls = ready(s, err);
+    if (cls != ERR_NONE) {
+        return cls;
+    }
+    struct kafka_aggregation *a = &s->aggregations[aggregation];
+    bool repeat = a->generation_count > 0 && generation_same(&a->generations[a->generation_count - 1], g);
+    if (!repeat && g->number != (int64_t)a->generation_count) {
+        return fenced(err, a->name, g->number, 0, "there is such a generation already");
+    }
+    cls = kafka_writer_begin(s->writer, err);
+    cls = cls ? cls : put_generation(s, a, g, show, deadline_us, err);
+    cls = cls ? cls : finish(s, deadline_us, err);
+    if (cls != ERR_NONE) {
+        spend(s);
+        return cls;
+    }
+    kafka_generation_set(a, g);
+    a->shown = show ? g->number : a->shown;
+    return ERR_NONE;
+}
+
+static enum err_class line(struct sink *base, size_t aggregation, int64_t generation, uint32_t partition,
+                           struct arena *arena, struct task_line *ret_line, bool *ret_found, struct err *err)
+{
+    struct kafka_sink *s = kafka_of(base);
+    enum err_class cls = ready(s, err);
+    const struct kafka_lane *lane =
+        cls ? NULL : kafka_lane_of(&s->aggregations[aggregation], generation, partition, false);
+    *ret_found = lane != NULL;
+    if (lane != NULL) {
+        *ret_line = task_line_copy(&lane->line, arena);
+    }
+    return cls;
+}
+
+/* ---- commit */
+
+static enum err_class lane_check(struct kafka_sink *s, const struct lane_commit *l, struct err *err)
+{
+    struct kafka_aggregation *a = &s->aggregations[l->aggregation];
+    const struct kafka_lane *lane = kafka_lane_of(a, l->generation, l->partition, false);
+    if (l->generation != (int64_t)a->generation_count - 1 && !fault("R15.generation_fence")) {
+        return fenced(err, a->name, l->generation, l->partition, "this is not the last generation");
+    }
+    if ((lane ? lane->line.version : 0) != l->old_version && !fault("R11.version_fence")) {
+        return fenced(err, a->name, l->generation, l->partition, "its line was moved");
+    }
+    return ERR_NONE;
+}
+
+static enum err_class put_row(struct kafka_sink *s, const struct lane_commit *l, const struct result_row *row,
+                              struct buf *key, struct buf *value, int64_t deadline_us, struct err *err)
+{
+    const struct kafka_aggregation *a = &s->aggregations[l->aggregation];
+    buf_clear(key);
+    buf_clear(value);
+    kafka_row_key(l, row, key);
+    kafka_row_value(a, l, row, value);
+    struct kafka_record r = {
+        .topic = a->topic, .partition = RD_KAFKA_PARTITION_UA, .key = buf_str(key), .value = buf_str(value)};
+    return kafka_writer_add(s->writer, &r, deadline_us, err);
+}
+
+static enum err_class put_lane(struct kafka_sink *s, const struct lane_commit *l, int64_t deadline_us, struct err *err)
+{
+    const struct kafka_aggregation *a = &s->aggregations[l->aggregation];
+    AUTO(buf) struct buf key = {0}, value = {0};
+    char name[NAME_MAX_BYTES + 64];
+    enum err_class cls = ERR_NONE;
+    for (size_t i = 0; i < l->row_count && cls == ERR_NONE; i++) {
+        cls = put_row(s, l, &l->rows[i], &key, &value, deadline_us, err);
+    }
+    struct task_line line = l->line;
+    line.version = l->old_version + 1;
+    snprintf(name, sizeof(name), "line/%s/%lld/%u", a->name, (long long)l->generation, l->partition);
+    buf_clear(&value);
+    kafka_line_write(&line, &value);
+    cls = cls ? cls : put_state(s, name, &value, deadline_us, err);
+    return cls || !l->show ? cls : put_shown(s, a, l->generation, deadline_us, err);
+}
+
+static enum err_class transact(struct kafka_sink *s, const struct task_commit *commit, struct err *err)
+{
+    int64_t deadline_us = clock_mono(&clock_real) + KAFKA_COMMIT_US;
+    enum err_class cls = kafka_writer_begin(s->writer, err);
+    for (size_t i = 0; i < commit->lane_count && cls == ERR_NONE; i++) {
+        cls = put_lane(s, &commit->lanes[i], deadline_us, err);
+    }
+    cls = cls ? cls : failpoint_err("kafka_sink.in_commit", err);
+    cls = cls ? cls : put_batch(s, deadline_us, err);
+    return cls ? cls : finish(s, deadline_us, err);
+}
+
+static void apply(struct kafka_sink *s, const struct lane_commit *l)
+{
+    struct kafka_aggregation *a = &s->aggregations[l->aggregation];
+    struct task_line line = l->line;
+    line.version = l->old_version + 1;
+    kafka_lane_set(kafka_lane_of(a, l->generation, l->partition, true), &line);
+    a->shown = l->show ? l->generation : a->shown;
+}
+
+/* Is the commit whose outcome was not known there? Each of its lines then has the version that it would write. */
+static bool is_there(struct kafka_sink *s, const struct task_commit *commit)
+{
+    bool there = s->tried != 0 && s->batch == s->tried && commit->lane_count > 0;
+    for (size_t i = 0; i < commit->lane_count && there; i++) {
+        const struct lane_commit *l = &commit->lanes[i];
+        const struct kafka_lane *lane =
+            kafka_lane_of(&s->aggregations[l->aggregation], l->generation, l->partition, false);
+        there = lane != NULL && lane->line.version == l->old_version + 1;
+    }
+    s->tried = 0;
+    return there;
+}
+
+static enum err_class commit(struct sink *base, const struct task_commit *commit, struct err *err)
+{
+    struct kafka_sink *s = kafka_of(base);
+    enum err_class cls = ready(s, err);
+    if (cls != ERR_NONE) {
+        return cls;
+    }
+    if (is_there(s, commit)) {
+        diag_info("task", "the commit to \"%s\" that seemed to fail is there", s->state_topic);
+        return ERR_NONE;
+    }
+    for (size_t i = 0; i < commit->lane_count; i++) {
+        cls = lane_check(s, &commit->lanes[i], err);
+        if (cls != ERR_NONE) {
+            return cls;
+        }
+    }
+    cls = transact(s, commit, err);
+    if (cls != ERR_NONE) {
+        spend(s);
+        bool maybe = cls == ERR_FATAL && err_exit_code(err) == EXIT_FENCED; /* the next look says whether it is so */
+        return maybe ? (err->cls = ERR_RETRY) : cls;
+    }
+    for (size_t i = 0; i < commit->lane_count; i++) {
+        apply(s, &commit->lanes[i]);
+    }
+    return ERR_NONE;
+}
+
+/* ---- life */
+
+static void sink_close(struct sink *base)
+{
+    struct kafka_sink *s = kafka_of(base);
+    if (s == NULL) {
+        return;
+    }
+    spend(s);
+    for (size_t i = 0; i < s->count; i++) {
+        struct kafka_aggregation *a = &s->aggregations[i];
+        for (size_t n = 0; n < a->lane_count; n++) {
+            arena_fini(&a->lanes[n]->memory);
+            free(a->lanes[n]);
+        }
+        free(a->lanes);
+        free(a->generations);
+        arena_fini(&a->memory);
+        free(a->name);
+        free(a->topic);
+    }
+    for (size_t i = 0; i < s->client.property_count; i++) {
+        free(s->properties[i]);
+    }
+    free((void *)s->properties);
+    free(s->aggregations);
+    free(s->brokers);
+    free(s->state_topic);
+    free(s->transactional_id);
+    free(s);
+}
+
+static const struct sink_ops kafka_ops = {
+    .name = "kafka",
+    .prepare = prepare,
+    .generations = generations,
+    .begin = begin,
+    .line = line,
+    .commit = commit,
+    .close = sink_close,
+};
+
+enum err_class sink_open_kafka(const struct sink_kafka_options *options, struct sink **ret_sink, struct err *err)
+{
+    (void)err;
+    size_t count = options->client->property_count;
+    struct kafka_sink *s = xcalloc(1, sizeof(*s));
+    AUTO(buf) struct buf id = {0};
+    s->base.ops = &kafka_ops;
+    s->brokers = str_dup(str_of(options->client->brokers));
+    s->state_topic = str_dup(str_of(options->state_topic));
+    buf_addf(&id, "wikitally.stats.%s", options->state_topic);
+    s->transactional_id = str_dup(buf_str(&id));
+    s->properties = xcalloc(count + 1, sizeof(*s->properties));
+    for (size_t i = 0; i < count; i++) {
+        s->properties[i] = str_dup(str_of(options->client->properties[i]));
+    }
+    s->client = (struct kafka_options){s->brokers, (const char *const *)s->properties, count};
+    s->create = options->create;
+    s->replication = options->replication;
+    s->retention_us = options->retention_us;
+    s->given = options->topics;
+    s->given_count = options->topic_count;
+    snprintf(s->owner, sizeof(s->owner), "%016llx%016llx", (unsigned long long)hash_random_seed(),
+             (unsigned long long)hash_random_seed());
+    *ret_sink = &s->base;
+    return ERR_NONE;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * kafka.h - inside of the sink that writes rows to topics (private to this room).
+ *
+ * One topic an aggregation. A record is a row as it is now (R8): key and value are JSON text.
+ *
+ *   key    ["2026-06-01T00:00:00Z",["enwiki","Title"],0]     window's start, group key, shard (the journal's partition)
+ *   value  {"aggregation":"titles","window_start":"...","window_end":"...","key":["enwiki","Title"],"wiki":"enwiki",
+ *           "title":"Title","count":3,"shard":0,"revision":730,"final":true,"epoch":0,"generation":0}
+ *
+ * Columns have the names that results.db has; a column that has none is null. A later record of the same key replaces
+ * the earlier one; its (epoch, revision, final) is higher. `window_end` and the times are RFC 3339, UTC.
+ *
+ * Where the task stands goes into the same transaction: STATE, one partition, compacted, with the keys
+ *   batch                        lines batch=NUMBER, owner=INSTANCE
+ *   generation/AGGREGATION/N     lines NAME=VALUE, the definition last
+ *   shown/AGGREGATION            the number of the generation that readers should use
+ *   line/AGGREGATION/N/PARTITION lines NAME=VALUE: struct task_line
+ */
+#ifndef WIKITALLY_SINK_KAFKA_H
+#define WIKITALLY_SINK_KAFKA_H
+
+#include "base/buf.h"
+#include "kafka/admin.h"
+#include "kafka/feed.h"
+#include "kafka/writer.h"
+#include "sink/shared.h"
+
+enum { KAFKA_WAIT_US = 3000000, KAFKA_COMMIT_US = 15000000, KAFKA_OWNER_SIZE = 33 };
+
+struct kafka_lane {
+    int64_t generation;
+    uint32_t partition;
+    struct task_line line; /* in memory */
+    struct arena memory;
+};
+
+struct kafka_aggregation {
+    char *name, *topic;
+    const struct result_schema *schema; /* the caller's */
+    struct arena memory;                /* of generations */
+    struct generation *generations;     /* by number */
+    size_t generation_count;
+    int64_t shown;
+    struct kafka_lane **lanes;
+    size_t lane_count;
+};
+
+struct kafka_sink {
+    struct sink base; /* first */
+    struct kafka_options client;
+    char *brokers, *state_topic, *transactional_id;
+    char **properties;
+    bool create;
+    int64_t replication, retention_us;
+    const struct sink_kafka_topic *given; /* until prepare */
+    size_t given_count;
+    struct kafka_aggregation *aggregations; /* by index of the schemas */
+    size_t count;
+    struct kafka_writer *writer;
+    char owner[KAFKA_OWNER_SIZE], found_owner[KAFKA_OWNER_SIZE];
+    int64_t batch;
+    bool claimed;
+    int64_t tried; /* number of the transaction whose outcome is not known; 0: none */
+};
+
+/* kafka_text.c */
+void kafka_row_key(const struct lane_commit *l, const struct result_row *row, struct buf *out);
+void kafka_row_value(const struct kafka_aggregation *a, const struct lane_commit *l, const struct result_row *row,
+                     struct buf *out);
+void kafka_line_write(const struct task_line *line, struct buf *out);
+bool kafka_line_read(struct str text, struct arena *arena, struct task_line *ret_line);
+void kafka_generation_write(const struct generation *g, struct buf *out);
+bool kafka_generation_read(struct str text, struct arena *arena, struct generation *ret_generation);
+
+/* kafka_load.c: reads STATE anew into the aggregations. */
+enum err_class kafka_sink_load(struct kafka_sink *s, struct err *err);
+struct kafka_lane *kafka_lane_of(struct kafka_aggregation *a, int64_t generation, uint32_t partition, bool make);
+void kafka_lane_set(struct kafka_lane *lane, const struct task_line *line);
+void kafka_generation_set(struct kafka_aggregation *a, const struct generation *g);
+
+#endif
