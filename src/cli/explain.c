@@ -53,6 +53,10 @@ static void explain_line(struct explaining *e, const struct stored_line *l, stru
 {
     int64_t head = 0, end = 0, now = clock_wall(&clock_real);
     struct err ignored = {0};
+    struct journal_page page;
+    AUTO(arena) struct arena arena = {0};
+    /* a look first: what a topic has behind the position may be marks only */
+    journal_reader_read(e->reader, l->partition, l->line.position, 1, &arena, &page, &ignored);
     journal_reader_bounds(e->reader, l->partition, &head, &end, &ignored);
     buf_addf(b, "%s, partition %u\n  stream time: ", l->aggregation, l->partition);
     add_time(b, l->line.now.stream_us);

@@ -122,15 +122,15 @@ static rd_kafka_headers_t *headers_of(const struct kafka_record *r)
 /* Takes the headers if it succeeds. */
 static rd_kafka_resp_err_t produce(struct kafka_writer *w, const struct kafka_record *r, rd_kafka_headers_t *headers)
 {
-    void *value = (void *)(uintptr_t)r->value.ptr;
+    void *value = (void *)(uintptr_t)r->value.ptr, *key = (void *)(uintptr_t)r->key.ptr;
     if (headers == NULL) {
         return rd_kafka_producev(w->rk, RD_KAFKA_V_TOPIC(r->topic), RD_KAFKA_V_PARTITION(r->partition),
-                                 RD_KAFKA_V_KEY(r->key.ptr, r->key.len), RD_KAFKA_V_VALUE(value, r->value.len),
+                                 RD_KAFKA_V_KEY(key, r->key.len), RD_KAFKA_V_VALUE(value, r->value.len),
                                  RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_TIMESTAMP(r->timestamp_ms),
                                  RD_KAFKA_V_OPAQUE(r->offset), RD_KAFKA_V_END);
     }
     return rd_kafka_producev(w->rk, RD_KAFKA_V_TOPIC(r->topic), RD_KAFKA_V_PARTITION(r->partition),
-                             RD_KAFKA_V_KEY(r->key.ptr, r->key.len), RD_KAFKA_V_VALUE(value, r->value.len),
+                             RD_KAFKA_V_KEY(key, r->key.len), RD_KAFKA_V_VALUE(value, r->value.len),
                              RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_TIMESTAMP(r->timestamp_ms),
                              RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(r->offset), RD_KAFKA_V_END);
 }
