@@ -56,7 +56,7 @@ struct config {
         bool create_topics;
         int64_t replication; /* 0: the broker's default */
         int64_t compression; /* index into config_compressions */
-        int64_t linger_us, batch_size;
+        int64_t linger_us, batch_size, spool_bytes;
     } journal;
     struct {
         char *brokers, *username;

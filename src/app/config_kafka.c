@@ -51,7 +51,8 @@ void config_kafka_make(struct config *c)
                                       .retention_bytes = c->journal.retention_bytes,
                                       .compression = config_compressions[c->journal.compression],
                                       .linger_us = c->journal.linger_us,
-                                      .batch_bytes = c->journal.batch_size};
+                                      .batch_bytes = c->journal.batch_size,
+                                      .spool_bytes = c->journal.spool_bytes};
     c->journal_kafka = journal;
 }
 

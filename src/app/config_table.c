@@ -84,6 +84,9 @@ static const struct option options[] = {
         "On Kafka: how batches are compressed."),
     KEY("journal.linger", OPTION_DURATION, journal.linger_us, "5ms", "0s", "10s", NULL,
         "On Kafka: how long records are collected before they are sent."),
+    KEY("journal.spool_bytes", OPTION_SIZE, journal.spool_bytes, "1GiB", "0", "1024TiB", NULL,
+        "On Kafka: so much may wait in the data directory while no broker answers; beyond that, or at 0, the source "
+        "waits."),
     KEY("journal.batch_size", OPTION_SIZE, journal.batch_size, "1MB", "1KiB", "16MiB", NULL,
         "On Kafka: bytes of one partition that are sent together at most."),
 

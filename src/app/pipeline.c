@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { POLL_US = 2000, RETRY_US = 200000 };
+enum { POLL_US = 2000, RETRY_US = 200000, SETTLE_US = 1000000 };
 
 struct pipeline {
     struct pipeline_options options;
@@ -228,6 +228,8 @@ static void *source_main(void *arg)
         err_prefix(&err, "source");
         p->source_err = err;
     }
+    while (!cls && ended && !atomic_load(&p->stopping) && journal_settle(p->journal, SETTLE_US, &err) == ERR_RETRY)
+        p->options.clock->sleep_us(p->options.clock, RETRY_US);
     if (!cls && ended)
         drain(p);
     atomic_store(&p->source_over, true);

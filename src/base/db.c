@@ -230,14 +230,14 @@ static bool before_commit(const struct db *db)
 {
     (void)db; /* a release asks nothing */
     return failpoint_if("journal.before_commit", strcmp(db->kind->what, "journal") == 0) ||
-           failpoint_if("results.before_commit", strcmp(db->kind->what, "journal") != 0);
+           failpoint_if("results.before_commit", strcmp(db->kind->what, "results") == 0);
 }
 
 static bool after_commit(const struct db *db)
 {
     (void)db;
     return failpoint_if("journal.after_commit", strcmp(db->kind->what, "journal") == 0) ||
-           failpoint_if("results.after_commit", strcmp(db->kind->what, "journal") != 0);
+           failpoint_if("results.after_commit", strcmp(db->kind->what, "results") == 0);
 }
 
 enum err_class db_end(struct db *db, enum err_class c, struct err *err)

@@ -15,6 +15,7 @@ struct journal_ops {
     enum err_class (*append)(struct journal *j, const struct batch *batch, int64_t *ret_ends, struct err *err);
     enum err_class (*retain)(struct journal *j, const struct journal_retention *r, int64_t *ret_removed,
                              struct err *err);
+    enum err_class (*settle)(struct journal *j, int64_t wait_us, struct err *err); /* NULL: nothing ever waits */
     enum err_class (*dead_retried)(struct journal *j, int64_t id, int64_t wall_us, struct err *err);
     enum err_class (*skip)(struct journal *j, uint32_t partition, int64_t offset, struct err *err);
     enum err_class (*reader)(struct journal *j, struct journal_reader **ret_reader, struct err *err);

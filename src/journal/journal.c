@@ -193,6 +193,15 @@ enum err_class journal_retain(struct journal *j, const struct journal_retention 
     return c;
 }
 
+enum err_class journal_settle(struct journal *j, int64_t wait_us, struct err *err)
+{
+    enum err_class c = j->ops->settle ? j->ops->settle(j, wait_us, err) : ERR_NONE;
+    if (!c) {
+        journal_wake(j);
+    }
+    return c;
+}
+
 enum err_class journal_dead_retried(struct journal *j, int64_t id, int64_t wall_us, struct err *err)
 {
     return j->ops->dead_retried(j, id, wall_us, err);

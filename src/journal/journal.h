@@ -27,6 +27,7 @@ struct journal_kafka {
     int64_t retention_age_us, retention_bytes; /* of the topic when it is made */
     const char *compression;                   /* librdkafka's word for it */
     int64_t linger_us, batch_bytes;
+    int64_t spool_bytes; /* of batches that wait on the disk while no broker answers; 0: none, the source waits */
 };
 
 /* Where to read one. */
@@ -89,6 +90,9 @@ struct journal_retention {
 enum err_class journal_retain(struct journal *j, const struct journal_retention *r, int64_t *ret_removed_records,
                               struct err *err);
 
+/* What was appended can be read: nothing waits for a broker any more (kafka_spool.h). ERR_RETRY: not within wait_us, or
+ * it is away still; call it again. Of the thread that appends. */
+enum err_class journal_settle(struct journal *j, int64_t wait_us, struct err *err);
 /* Marks a dead letter as retried; part of the next append's transaction is not needed: its record was journalled just
  * before. */
 enum err_class journal_dead_retried(struct journal *j, int64_t id, int64_t wall_us, struct err *err);

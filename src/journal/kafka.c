@@ -13,11 +13,12 @@
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/fault.h"
+#include "base/metrics.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TRIES = 3, FOLD_MINUTES = 60, TAIL_STEP = 64 };
+enum { TRIES = 3, FOLD_MINUTES = 60, TAIL_STEP = 64, PAUSE_MAX_US = 8000000, DRAIN_US = 2000000 };
 
 /* ---- the state, as the broker has it */
 
@@ -299,6 +300,133 @@ static enum err_class append_try(struct append *a, bool *ret_done, struct err *e
     return maybe_fenced ? ERR_RETRY : cls; /* whether it is so, the state says */
 }
 
+static enum err_class append_now(struct kafka_journal *j, const struct batch *batch, int64_t deadline_us,
+                                 struct err *err)
+{
+    struct append a = {.j = j, .batch = batch, .deadline_us = deadline_us};
+    const struct note *position = position_of(batch);
+    a.position = position && batch->record_count && position->value.len <= POSITION_HEADER_MAX ? position : NULL;
+    bool done = false;
+    enum err_class cls = ERR_NONE;
+    for (int i = 0; i < TRIES && !done; i++) {
+        cls = append_try(&a, &done, err);
+        if (cls != ERR_NONE && (cls != ERR_RETRY || clock_mono(&clock_real) > a.deadline_us)) {
+            break;
+        }
+    }
+    return cls;
+}
+
+/* ---- while the broker is away */
+
+static void say_waiting(struct status *s, void *text)
+{
+    snprintf(s->problem, sizeof(s->problem), "%s", (const char *)text);
+}
+
+/* The next look is later each time, for each keeps the source waiting. */
+static void ask_later(struct kafka_journal *j)
+{
+    j->pause_us = j->pause_us == 0 ? US_PER_SECOND : j->pause_us * 2 < PAUSE_MAX_US ? j->pause_us * 2 : PAUSE_MAX_US;
+    j->ask_again_us = clock_mono(&clock_real) + j->pause_us;
+}
+
+static enum err_class spool_put(struct kafka_journal *j, const struct batch *batch, struct err *err)
+{
+    struct err why = {0};
+    bool first = kafka_spool_count(j->spool) == 0;
+    enum err_class cls = kafka_spool_put(j->spool, j->last + 1, j->owner, batch, &why);
+    if (cls != ERR_NONE) {
+        *err = why;
+        return cls;
+    }
+    if (first) {
+        diag_error("journal", "%s; what comes waits in the data directory", err->text);
+        status_change(say_waiting, err->text);
+    }
+    j->last++;
+    *err = (struct err){0};
+    return failpoint_err("kafka.spooled", err);
+}
+
+static enum err_class drain_one(struct kafka_journal *j, int64_t deadline_us, struct err *err)
+{
+    AUTO(arena) struct arena arena = {0};
+    struct spooled first;
+    enum err_class cls = kafka_journal_ready(j, err);
+    cls = cls ? cls : kafka_spool_first(j->spool, &arena, &first, err);
+    if (cls == ERR_NONE && first.number <= j->state.batch) { /* the one whose commit seemed to fail is there */
+        j->tried = 0;
+    } else if (cls == ERR_NONE) {
+        cls = append_now(j, &first.batch, deadline_us, err);
+        cls = cls ? cls : failpoint_err("kafka.drained", err);
+    }
+    return cls ? cls : kafka_spool_drop(j->spool, err);
+}
+
+enum err_class kafka_journal_drain(struct kafka_journal *j, int64_t deadline_us, struct err *err)
+{
+    size_t count = kafka_spool_count(j->spool);
+    while (kafka_spool_count(j->spool) > 0 && clock_mono(&clock_real) < deadline_us) {
+        enum err_class cls = drain_one(j, clock_mono(&clock_real) + KAFKA_APPEND_US, err);
+        if (cls != ERR_NONE) {
+            ask_later(j);
+            return cls;
+        }
+        j->pause_us = 0;
+    }
+    if (count > 0 && kafka_spool_count(j->spool) == 0) {
+        diag_info("journal", "the broker answers again; nothing waits any more");
+        status_change(say_waiting, (char[]){""});
+    }
+    return ERR_NONE;
+}
+
+/* Behind those that wait, or because no broker answers. */
+static enum err_class append_waiting(struct kafka_journal *j, const struct batch *batch, struct err *err)
+{
+    bool due = clock_mono(&clock_real) >= j->ask_again_us;
+    enum err_class cls = spool_put(j, batch, err);
+    if (cls != ERR_NONE || !due) {
+        return cls;
+    }
+    cls = kafka_journal_drain(j, clock_mono(&clock_real) + DRAIN_US, err);
+    return cls == ERR_RETRY ? ERR_NONE : cls;
+}
+
+enum err_class kafka_journal_settle(struct journal *base, int64_t wait_us, struct err *err)
+{
+    struct kafka_journal *j = kafka_of(base);
+    if (j->spool == NULL || kafka_spool_count(j->spool) == 0) {
+        return ERR_NONE;
+    }
+    enum err_class cls = kafka_journal_drain(j, clock_mono(&clock_real) + wait_us, err);
+    if (cls == ERR_NONE && kafka_spool_count(j->spool) > 0) {
+        cls = err_set(err, ERR_RETRY, EXIT_UNAVAILABLE, "%zu batches wait for the broker", kafka_spool_count(j->spool));
+    }
+    for (uint32_t p = 0; cls == ERR_NONE && p < base->info.partitions; p++) {
+        atomic_store(&j->ends[p], j->offsets[p] + 1);
+    }
+    return cls;
+}
+
+static void tell_ends(struct kafka_journal *j, const struct batch *batch, int64_t *ret_ends)
+{
+    for (uint32_t p = 0; p < j->base.info.partitions; p++) {
+        bool known = j->spool == NULL || kafka_spool_count(j->spool) == 0;
+        int64_t end = j->offsets[p] + 1;
+        if (known) {
+            atomic_store(&j->ends[p], end);
+        }
+        if (ret_ends != NULL) {
+            ret_ends[p] = end;
+        }
+        if (batch->ends != NULL && known) {
+            batch->ends[p] = end;
+        }
+    }
+}
+
 enum err_class kafka_journal_append(struct journal *base, const struct batch *batch, int64_t *ret_ends, struct err *err)
 {
     struct kafka_journal *j = kafka_of(base);
@@ -306,30 +434,21 @@ enum err_class kafka_journal_append(struct journal *base, const struct batch *ba
     if (j->read_only) {
         return err_set(e, ERR_FATAL, EXIT_INTERNAL, "a journal opened to be read cannot be written");
     }
-    struct append a = {.j = j, .batch = batch, .deadline_us = clock_mono(&clock_real) + KAFKA_APPEND_US};
-    const struct note *position = position_of(batch);
-    a.position = position && batch->record_count && position->value.len <= POSITION_HEADER_MAX ? position : NULL;
-    bool done = false;
-    enum err_class cls = ERR_NONE;
-    for (int i = 0; i < TRIES && !done; i++) {
-        cls = append_try(&a, &done, e);
-        if (cls != ERR_NONE && (cls != ERR_RETRY || clock_mono(&clock_real) > a.deadline_us)) {
-            break;
+    enum err_class cls;
+    if (j->spool != NULL && kafka_spool_count(j->spool) > 0) {
+        cls = append_waiting(j, batch, e);
+    } else {
+        cls = append_now(j, batch, clock_mono(&clock_real) + KAFKA_APPEND_US, e);
+        j->last = cls == ERR_NONE ? j->state.batch : j->last;
+        if (cls == ERR_RETRY && j->spool != NULL && err_exit_code(e) == EXIT_UNAVAILABLE) {
+            ask_later(j);
+            cls = spool_put(j, batch, e);
         }
     }
-    if (cls != ERR_NONE) {
-        return cls;
+    if (cls == ERR_NONE) {
+        tell_ends(j, batch, ret_ends);
     }
-    for (uint32_t p = 0; p < base->info.partitions; p++) {
-        atomic_store(&j->ends[p], j->offsets[p] + 1);
-        if (ret_ends != NULL) {
-            ret_ends[p] = j->offsets[p] + 1;
-        }
-        if (batch->ends != NULL) {
-            batch->ends[p] = j->offsets[p] + 1;
-        }
-    }
-    return ERR_NONE;
+    return cls;
 }
 
 enum err_class kafka_journal_dead_retried(struct journal *base, int64_t id, int64_t wall_us, struct err *err)

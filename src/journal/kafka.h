@@ -6,11 +6,13 @@
  *   kafka_open.c    topics, opening, taking over
  *   kafka_dead.c    TOPIC.dead
  *   kafka_reader.c  reading
+ *   kafka_spool.c   what waits for a broker that is away
  *   kafka_state.c   TOPIC.state
  */
 #ifndef WIKITALLY_JOURNAL_KAFKA_H
 #define WIKITALLY_JOURNAL_KAFKA_H
 
+#include "journal/kafka_spool.h"
 #include "journal/kafka_state.h"
 #include "kafka/admin.h"
 
@@ -35,9 +37,12 @@ struct kafka_journal {
     char owner[OWNER_SIZE];
     bool claimed; /* it was ours once: another owner means that we were fenced */
     struct kafka_writer *writer;
-    struct kafka_state state; /* as committed, while the writer is good */
-    int64_t tried;            /* batch whose commit failed: it may be there; 0: none */
-    size_t tried_count;       /* its records */
+    struct kafka_state state;       /* as committed, while the writer is good */
+    struct kafka_spool *spool;      /* NULL: none */
+    int64_t last;                   /* number of the last transaction that is there or waits */
+    int64_t ask_again_us, pause_us; /* monotonic: when a broker that is away is asked next, and how long after that */
+    int64_t tried;                  /* batch whose commit failed: it may be there; 0: none */
+    size_t tried_count;             /* its records */
     int64_t tried_bytes;
     int64_t newest_arrival_us, folded_minute;
     int64_t offsets[PARTITION_MAX];      /* the highest that was delivered, or was there */
@@ -57,6 +62,9 @@ enum err_class kafka_journal_consumer(struct kafka_journal *j, struct kafka_cons
 enum err_class kafka_journal_ready(struct kafka_journal *j, struct err *err);
 enum err_class kafka_journal_append(struct journal *base, const struct batch *batch, int64_t *ret_ends,
                                     struct err *err);
+/* What waits is written, as far as it goes until the deadline. ERR_RETRY: the broker is away still. */
+enum err_class kafka_journal_drain(struct kafka_journal *j, int64_t deadline_us, struct err *err);
+enum err_class kafka_journal_settle(struct journal *base, int64_t wait_us, struct err *err);
 enum err_class kafka_journal_dead_retried(struct journal *base, int64_t id, int64_t wall_us, struct err *err);
 
 /* kafka_dead.c. The id of a dead letter is one more than its offset. */

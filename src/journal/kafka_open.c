@@ -177,7 +177,7 @@ static enum err_class claim(struct kafka_journal *j, bool with_journal, struct e
     cls = cls ? cls : kafka_state_put_batch(&w, j->state.batch + 1, j->owner, j->before, j->base.info.partitions, err);
     cls = cls ? cls : kafka_writer_commit(j->writer, deadline_us, err);
     if (cls == ERR_NONE) {
-        j->state.batch++;
+        j->last = ++j->state.batch;
         j->claimed = true;
     }
     return cls;
@@ -232,6 +232,35 @@ static enum err_class topic_check(const struct kafka_journal *j, bool adopt, str
     return ERR_NONE;
 }
 
+/* What a run before left waiting: written before anything else, if nobody wrote since; else it is of no use. */
+static enum err_class spool_settle(struct kafka_journal *j, const struct journal_options *options, struct err *err)
+{
+    AUTO(arena) struct arena arena = {0};
+    struct spooled first;
+    j->last = j->state.batch;
+    if (options->directory == NULL || j->place.options.spool_bytes <= 0) {
+        return ERR_NONE;
+    }
+    enum err_class cls = kafka_spool_open(options->directory, j->place.options.spool_bytes, &j->spool, err);
+    if (cls != ERR_NONE || kafka_spool_count(j->spool) == 0) {
+        return cls;
+    }
+    cls = kafka_spool_first(j->spool, &arena, &first, err);
+    if (cls != ERR_NONE) {
+        return cls;
+    }
+    if (strcmp(first.owner, j->state.owner) != 0 || first.number > j->state.batch + 1 || options->adopt) {
+        diag_warn("journal",
+                  "%zu batches that waited for the broker are dropped: the topic was written since; the source "
+                  "brings them again",
+                  kafka_spool_count(j->spool));
+        return kafka_spool_discard(j->spool, err);
+    }
+    diag_info("journal", "%zu batches waited for the broker", kafka_spool_count(j->spool));
+    j->last = j->state.batch + (int64_t)kafka_spool_count(j->spool);
+    return kafka_journal_drain(j, INT64_MAX, err);
+}
+
 static enum err_class open_to_write(struct kafka_journal *j, const struct journal_options *options, struct err *err)
 {
     bool changed;
@@ -239,6 +268,7 @@ static enum err_class open_to_write(struct kafka_journal *j, const struct journa
     cls = cls ? cls : kafka_journal_ready(j, err);
     cls = cls ? cls : topic_check(j, options->adopt, err);
     cls = cls ? cls : identity(j, options, &changed, err);
+    cls = cls ? cls : spool_settle(j, options, err);
     cls = cls ? cls : claim(j, changed, err);
     for (uint32_t p = 0; cls == ERR_NONE && p < j->base.info.partitions; p++) {
         j->ends[p] = 0; /* what was there before: as the log says */
@@ -278,6 +308,7 @@ static void kafka_close(struct journal *base)
 {
     struct kafka_journal *j = kafka_of(base);
     kafka_writer_close(j->writer);
+    kafka_spool_close(j->spool);
     kafka_state_fini(&j->state);
     kafka_place_fini(&j->place);
     if (j->lock_fd >= 0) {
@@ -291,6 +322,7 @@ static const struct journal_ops kafka_ops = {
     .close = kafka_close,
     .append = kafka_journal_append,
     .retain = retain,
+    .settle = kafka_journal_settle,
     .dead_retried = kafka_journal_dead_retried,
     .skip = skip,
     .reader = kafka_reader_new,
