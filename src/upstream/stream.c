@@ -21,6 +21,7 @@ struct place { /* one topic of this connection */
     int64_t index;     /* of the next entry */
     int64_t offset;    /* in the id until something was sent */
     int64_t timestamp; /* in the id, or TIME_NONE */
+    bool looked_up;    /* the offset was found by time: its members stand in another order then */
     bool silent;       /* a partition that is not there */
     int64_t partition;
 };
@@ -137,14 +138,15 @@ static void add_id(struct stream *s)
     buf_addz(&s->id, "id: [");
     for (size_t i = 0; i < s->place_count; i++) {
         const struct place *p = &s->places[i];
-        buf_addz(&s->id, i ? ",{\"topic\":\"" : "{\"topic\":\"");
-        buf_addz(&s->id, upstream_topics[p->topic]);
-        buf_addz(&s->id, "\",\"partition\":");
-        buf_add_int(&s->id, p->partition);
         bool time = p->timestamp != TIME_NONE;
-        buf_addz(&s->id, time ? ",\"timestamp\":" : ",\"offset\":");
-        buf_add_int(&s->id, time ? p->timestamp : p->offset);
-        buf_addc(&s->id, '}');
+        long long at = time ? p->timestamp : p->offset, partition = p->partition;
+        const char *comma = i ? "," : "", *topic = upstream_topics[p->topic];
+        if (p->looked_up && !time) {
+            buf_addf(&s->id, "%s{\"offset\":%lld,\"partition\":%lld,\"topic\":\"%s\"}", comma, at, partition, topic);
+        } else {
+            buf_addf(&s->id, "%s{\"topic\":\"%s\",\"partition\":%lld,\"%s\":%lld}", comma, topic, partition,
+                     time ? "timestamp" : "offset", at);
+        }
     }
     buf_addz(&s->id, "]\n");
 }
@@ -375,6 +377,7 @@ static void find_place(struct stream *s, const struct want *w)
         int64_t found = w->offset >= 0 ? log_find_offset(l, w->offset - shift_of(s, w->topic), end) : -1;
         p.index = w->offset == -2 ? l->first : found >= 0 ? found : end;
     } else {
+        p.looked_up = true;
         p.index = log_lookup(l, w->timestamp_ms, end, oldest_ms);
         p.offset = p.index < end ? log_at(l, p.index)->offset + shift_of(s, w->topic) : -1;
     }

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# run.sh MOCK_BROKER UPSTREAM_PEER - holds our upstream server against the real kafka-sse. Exit 77: it cannot be had here.
+# run.sh MOCK_BROKER UPSTREAM_PEER - holds our upstream server against the real kafka-sse, over a real broker where
+# tools/deps has brought one, else over librdkafka's mock. Exit 77: it cannot be had here.
 # The packages are those of package-lock.json; node-rdkafka is built against the system's librdkafka, with the headers
 # that lie beside the installed Node.
 set -u
@@ -31,4 +32,8 @@ if [ ! -e "$built" ] || [ package-lock.json -nt "$built" ]; then
     rm -f "$log"
     touch "$built"
 fi
-exec node test.mjs "$broker" "$peer"
+kind=mock
+if [ -d ../../../deps/kafka ] && command -v java >/dev/null; then
+    broker=$PWD/broker.py kind=real
+fi
+exec node test.mjs "$broker" "$peer" "$kind"
