@@ -175,14 +175,14 @@ static void blocks_byte_for_byte(void **state)
         ":ok\n\n"
         "event: message\n"
         "id: [{\"topic\":\"eqiad.mediawiki.recentchange\",\"partition\":0,\"timestamp\":1780272000124},"
-        "{\"topic\":\"codfw.mediawiki.recentchange\",\"partition\":0,\"offset\":2014000017}]\n"
+        "{\"offset\":2014000017,\"partition\":0,\"topic\":\"codfw.mediawiki.recentchange\"}]\n"
         "data: "
         "{\"meta\":{\"id\":\"1\",\"dt\":\"2026-06-01T00:00:00.123Z\",\"topic\":\"eqiad.mediawiki.recentchange\","
         "\"partition\":0,"
         "\"offset\":6101423904},\"t\":\"\xC3\xA9\\n\"}\n\n"
         "event: message\n"
         "id: [{\"topic\":\"eqiad.mediawiki.recentchange\",\"partition\":0,\"timestamp\":1780272000124},"
-        "{\"topic\":\"codfw.mediawiki.recentchange\",\"partition\":0,\"offset\":2014000017}]\n"
+        "{\"offset\":2014000017,\"partition\":0,\"topic\":\"codfw.mediawiki.recentchange\"}]\n"
         "data: {\"a\":1,\ndata: "
         "\"b\":2,\"meta\":{\"topic\":\"eqiad.mediawiki.recentchange\",\"partition\":0,\"offset\":6101423905}}\n\n";
     assert_true(str_starts(buf_str(&body), str_of(want)));
