@@ -62,6 +62,7 @@ struct config {
         char *brokers, *username;
         char *password_file, *password; /* password: what password_file holds; "": none */
         struct string_list properties;  /* "name=value" */
+        bool insecure;                  /* properties may switch the verification of brokers off */
     } kafka;
     struct {
         char *state_topic;

@@ -19,6 +19,20 @@ static const char *property(struct arena *arena, const char *name, const char *v
     return arena_dup(arena, buf_str(&text)).ptr;
 }
 
+/* Allowed by kafka.insecure; without it check_risk refuses it. */
+static void warn_of_risk(struct config *c)
+{
+    const char *risk = kafka_options_risk(c->p->kafka);
+    if (risk && c->kafka.insecure) {
+        AUTO(buf) struct buf text = {0};
+        buf_addf(&text,
+                 "kafka.insecure is true, and kafka.properties has %s: whoever is on the way can read and change "
+                 "everything, the password too",
+                 risk);
+        string_list_add(&c->warnings, buf_str(&text));
+    }
+}
+
 void config_kafka_make(struct config *c)
 {
     struct arena *arena = &c->p->arena;
@@ -39,6 +53,7 @@ void config_kafka_make(struct config *c)
     struct kafka_options *client = arena_alloc(arena, sizeof(*client));
     *client = (struct kafka_options){.brokers = c->kafka.brokers, .properties = properties, .property_count = count};
     c->p->kafka = client;
+    warn_of_risk(c);
     if (c->journal.kind != JOURNAL_KIND_KAFKA) {
         return;
     }
@@ -90,8 +105,15 @@ static enum err_class check_topic(const struct config *c, const char *key, const
 /* They would be shown with the configuration. */
 static enum err_class check_secrets(const struct config *c, struct err *err)
 {
-    static const char *const names[] = {
-        "sasl.password=", "ssl.key.password=", "ssl.keystore.password=", "sasl.oauthbearer.client.secret="};
+    static const char *const names[] = {"sasl.password=",
+                                        "ssl.key.password=",
+                                        "ssl.key.pem=",
+                                        "ssl.keystore.password=",
+                                        "sasl.oauthbearer.config=",
+                                        "sasl.oauthbearer.client.secret=",
+                                        "sasl.oauthbearer.client.credentials.client.secret=",
+                                        "sasl.oauthbearer.assertion.private.key.passphrase=",
+                                        "sasl.oauthbearer.assertion.private.key.pem="};
     for (size_t i = 0; i < c->kafka.properties.count; i++) {
         for (size_t n = 0; n < sizeof(names) / sizeof(*names); n++) {
             if (str_starts(str_of(c->kafka.properties.items[i]), str_of(names[n]))) {
@@ -140,6 +162,20 @@ static enum err_class check_stats(const struct config *c, struct err *err)
     return cls;
 }
 
+static enum err_class check_risk(const struct config *c, struct err *err)
+{
+    const char *risk = c->kafka.insecure ? NULL : kafka_options_risk(c->p->kafka);
+    if (!risk) {
+        return ERR_NONE;
+    }
+    err_set(
+        err, ERR_REJECT, EXIT_CONFIG,
+        "\"kafka.properties\" has %s; if whoever is on the way may read and change everything, set kafka.insecure to "
+        "true",
+        risk);
+    return placed(c, "kafka.properties", err);
+}
+
 enum err_class config_kafka_check(const struct config *c, struct err *err)
 {
     enum err_class cls = check_topic(c, "journal.topic", c->journal.topic, err);
@@ -152,5 +188,5 @@ enum err_class config_kafka_check(const struct config *c, struct err *err)
         const char *key = str_starts(str_of(err->text), STR("kafka.brokers")) ? "kafka.brokers" : "kafka.properties";
         return placed(c, key, err);
     }
-    return ERR_NONE;
+    return check_risk(c, err);
 }

@@ -104,6 +104,9 @@ static const struct option options[] = {
     KEY("kafka.properties", OPTION_LIST, kafka.properties, NULL, NULL, NULL, NULL,
         "Settings of librdkafka, passed on as they are: \"security.protocol=SASL_SSL\", "
         "\"ssl.ca.location=/etc/ssl/kafka.pem\"."),
+    KEY("kafka.insecure", OPTION_BOOL, kafka.insecure, "false", NULL, NULL, NULL,
+        "Whether kafka.properties may switch off that certificates and names of brokers are verified. Each start "
+        "warns."),
 
     KEY("stats.state_topic", OPTION_STRING, stats.state_topic, "wikimedia.stats.state", NULL, "240", NULL,
         "Where the task that writes rows to topics keeps how far it is; also its name to the cluster: one at a time."),

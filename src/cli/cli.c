@@ -56,6 +56,19 @@ int cli_fail(const struct err *err)
     return err_exit_code(err);
 }
 
+void cli_note(const struct cli *cli, const char *format, ...)
+{
+    AUTO(buf) struct buf text = {0};
+    AUTO(buf) struct buf line = {0};
+    va_list args;
+    va_start(args, format);
+    buf_vaddf(&text, format, args);
+    va_end(args);
+    buf_add_printable(&line, buf_str(&text), text.len);
+    if (!cli->quiet)
+        fprintf(stderr, "%s\n", line.ptr ? line.ptr : "");
+}
+
 static void print_help(const struct command *command, const struct arg *own, size_t own_count, const struct arg *global,
                        size_t global_count)
 {

@@ -32,7 +32,7 @@ struct command {
 };
 extern const struct command command_run, command_upstream, command_synth, command_record, command_replay, command_tail,
     command_results, command_ledger, command_audit, command_explain, command_journal, command_deadletters,
-    command_config, command_doctor, command_health, command_version, command_help;
+    command_config, command_doctor, command_health, command_version, command_help, command_topics, command_groups;
 const struct command *command_find(struct str name);
 const struct command *const *command_list(size_t *ret_count);
 
@@ -53,5 +53,7 @@ void cli_fini(struct cli *cli);
 /* "too many arguments" and the like: EXIT_USAGE. */
 int cli_usage(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int cli_fail(const struct err *err); /* the exit code of an error */
+/* One line on standard error, made printable; nothing with -q. */
+void cli_note(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

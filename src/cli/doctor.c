@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * doctor.c - wikitally doctor [source|clock|disk|proxy|journal|permissions|user|sandbox]: each check says ok, warn or
- * fail, why, and the next command.
+ * doctor.c - wikitally doctor [source|clock|disk|proxy|kafka|journal|permissions|user|sandbox]: each check says ok,
+ * warn or fail, why, and the next command.
  */
 #include "cli/doctor.h"
 
@@ -239,9 +239,15 @@ static int doctor_run(struct cli *cli, int argc, char **argv, struct err *err)
     static const struct {
         const char *name;
         void (*check)(struct doctor *d);
-    } checks[] = {{"source", check_source}, {"clock", check_clock},     {"disk", check_disk},
-                  {"proxy", check_proxy},   {"journal", check_journal}, {"permissions", check_permissions},
-                  {"user", check_user},     {"sandbox", doctor_sandbox}};
+    } checks[] = {{"source", check_source},
+                  {"clock", check_clock},
+                  {"disk", check_disk},
+                  {"proxy", check_proxy},
+                  {"kafka", doctor_kafka},
+                  {"journal", check_journal},
+                  {"permissions", check_permissions},
+                  {"user", check_user},
+                  {"sandbox", doctor_sandbox}};
     struct doctor d = {.cli = cli};
     int first, code;
     bool known = false;
@@ -251,7 +257,7 @@ static int doctor_run(struct cli *cli, int argc, char **argv, struct err *err)
     for (size_t i = 0; only && i < sizeof checks / sizeof *checks; i++)
         known |= strcmp(only, checks[i].name) == 0;
     if (argc - first > 1 || (only && !known))
-        return cli_usage(err, "doctor: wants nothing, or one of source, clock, disk, proxy, journal, "
+        return cli_usage(err, "doctor: wants nothing, or one of source, clock, disk, proxy, kafka, journal, "
                               "permissions, user, sandbox");
     if (cli_config(cli, err) || cli_directory(cli, err))
         return cli_fail(err);
@@ -260,7 +266,8 @@ static int doctor_run(struct cli *cli, int argc, char **argv, struct err *err)
         return EXIT_USAGE;
     curl_global_init(CURL_GLOBAL_DEFAULT);
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
-        bool wanted = !only || strcmp(only, checks[i].name) == 0;
+        bool has_it = checks[i].check != doctor_kafka || config_kafka_client(&cli->config);
+        bool wanted = only ? strcmp(only, checks[i].name) == 0 : has_it;
         if (wanted)
             checks[i].check(&d);
     }
@@ -270,9 +277,11 @@ static int doctor_run(struct cli *cli, int argc, char **argv, struct err *err)
 }
 
 const struct command command_doctor = {
-    "doctor", "find out what is wrong: source, clock, disk, proxy, journal, permissions, sandbox",
+    "doctor", "find out what is wrong: source, clock, disk, proxy, kafka, journal, permissions, sandbox",
     "  wikitally doctor\n"
     "  wikitally doctor source\n"
+    "  wikitally doctor kafka\n"
     "  wikitally doctor sandbox -o json\n\n"
-    "Each check says ok, warn or fail, why, and the command to try next. Exit 1 if one failed.",
+    "Each check says ok, warn or fail, why, and the command or setting to try next. Exit 1 if one failed.\n"
+    "Kafka is asked only where kafka.brokers is set: as the configured user, and nothing there is changed.",
     doctor_run};

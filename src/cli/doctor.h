@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * doctor.h - what the files of `wikitally doctor` share: doctor.c (the command, and what needs the network),
- * doctor_sandbox.c.
+ * doctor_kafka.c, doctor_sandbox.c.
  */
 #ifndef WIKITALLY_CLI_DOCTOR_H
 #define WIKITALLY_CLI_DOCTOR_H
@@ -25,6 +25,7 @@ struct doctor {
 void doctor_say(struct doctor *d, const char *check, const char *verdict, const char *next, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
+void doctor_kafka(struct doctor *d);
 void doctor_sandbox(struct doctor *d);
 
 #endif

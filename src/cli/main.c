@@ -12,9 +12,10 @@
 #include <unistd.h>
 
 static const struct command *const commands[] = {
-    &command_run,    &command_tail,   &command_results, &command_ledger,   &command_audit,   &command_explain,
-    &command_replay, &command_record, &command_synth,   &command_upstream, &command_journal, &command_deadletters,
-    &command_config, &command_doctor, &command_health,  &command_version,  &command_help,
+    &command_run,     &command_tail,     &command_results, &command_ledger,      &command_audit,
+    &command_explain, &command_topics,   &command_groups,  &command_replay,      &command_record,
+    &command_synth,   &command_upstream, &command_journal, &command_deadletters, &command_config,
+    &command_doctor,  &command_health,   &command_version, &command_help,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 

@@ -5,6 +5,7 @@
 #include "kafka/admin.h"
 
 #include "base/clock.h"
+#include "kafka/asking.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,13 +45,7 @@ enum err_class kafka_topic_look(struct kafka_client *c, const char *name, int64_
 
 /* ---- the admin API: a request, one event */
 
-struct asking {
-    rd_kafka_queue_t *queue;
-    rd_kafka_AdminOptions_t *options;
-    rd_kafka_event_t *event;
-};
-
-static struct asking ask(rd_kafka_t *rk, rd_kafka_admin_op_t op, int64_t wait_us)
+struct asking kafka_ask(rd_kafka_t *rk, rd_kafka_admin_op_t op, int64_t wait_us)
 {
     char text[128];
     struct asking a = {rd_kafka_queue_new(rk), rd_kafka_AdminOptions_new(rk, op), NULL};
@@ -58,13 +53,13 @@ static struct asking ask(rd_kafka_t *rk, rd_kafka_admin_op_t op, int64_t wait_us
     return a;
 }
 
-static rd_kafka_resp_err_t answer(struct asking *a, int64_t wait_us)
+rd_kafka_resp_err_t kafka_answer(struct asking *a, int64_t wait_us)
 {
     a->event = rd_kafka_queue_poll(a->queue, (int)(wait_us / US_PER_MS) + 1000);
     return a->event == NULL ? RD_KAFKA_RESP_ERR__TIMED_OUT : rd_kafka_event_error(a->event);
 }
 
-static void asking_fini(struct asking *a)
+void asking_fini(struct asking *a)
 {
     if (a->event != NULL) {
         rd_kafka_event_destroy(a->event);
@@ -98,11 +93,11 @@ enum err_class kafka_topic_setting(struct kafka_client *c, const char *name, con
                                    char *out, size_t size, struct err *err)
 {
     rd_kafka_t *rk = kafka_client_handle(c);
-    struct asking a = ask(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, wait_us);
+    struct asking a = kafka_ask(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, wait_us);
     rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name);
     snprintf(out, size, "%s", "");
     rd_kafka_DescribeConfigs(rk, &resource, 1, a.options, a.queue);
-    rd_kafka_resp_err_t code = answer(&a, wait_us);
+    rd_kafka_resp_err_t code = kafka_answer(&a, wait_us);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         code = setting_read(a.event, setting, out, size);
     }
@@ -159,9 +154,9 @@ enum err_class kafka_topic_make(struct kafka_client *c, const struct kafka_topic
     for (size_t i = 0; i < options->setting_count; i++) {
         rd_kafka_NewTopic_set_config(topic, options->settings[i].name, options->settings[i].value);
     }
-    struct asking a = ask(rk, RD_KAFKA_ADMIN_OP_CREATETOPICS, wait_us);
+    struct asking a = kafka_ask(rk, RD_KAFKA_ADMIN_OP_CREATETOPICS, wait_us);
     rd_kafka_CreateTopics(rk, &topic, 1, a.options, a.queue);
-    rd_kafka_resp_err_t code = answer(&a, wait_us);
+    rd_kafka_resp_err_t code = kafka_answer(&a, wait_us);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         code = made(a.event, text, sizeof(text));
     }
@@ -183,9 +178,9 @@ enum err_class kafka_topic_grow(struct kafka_client *c, const char *name, int32_
     if (wanted == NULL) {
         return err_set(err, ERR_REJECT, EXIT_CONFIG, "topic \"%s\": %s", name, text);
     }
-    struct asking a = ask(rk, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS, wait_us);
+    struct asking a = kafka_ask(rk, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS, wait_us);
     rd_kafka_CreatePartitions(rk, &wanted, 1, a.options, a.queue);
-    rd_kafka_resp_err_t code = answer(&a, wait_us);
+    rd_kafka_resp_err_t code = kafka_answer(&a, wait_us);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         code = made(a.event, text, sizeof(text));
     }

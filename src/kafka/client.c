@@ -6,7 +6,9 @@
 #include "kafka/client.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/diag.h"
+#include "kafka/cause.h"
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -14,7 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SCRAM_FIXED = 0x020601ff };
+enum { CREDIBLE_US = 60000000 }; /* librdkafka says the same thing again after 30 s */
+enum { SUDDEN_MS = 2000 };
 
 struct kafka_client {
     rd_kafka_t *rk;
@@ -22,8 +25,9 @@ struct kafka_client {
     struct kafka_callbacks callbacks;
     atomic_bool tainted;
     pthread_mutex_t lock; /* of what follows */
-    rd_kafka_resp_err_t said;
-    char said_text[256];
+    int64_t said_at_us;   /* what librdkafka said last of a connection; "": nothing yet */
+    char said[256];
+    int certificate; /* why a broker's was refused last; 0: none was */
 };
 
 /* Nobody may change these: R3, R11 and C-K7 rest on them. */
@@ -38,6 +42,8 @@ static const struct kafka_setting required[] = {
     {"check.crcs", "true"},
 };
 
+#define VERIFY_CERTIFICATE "enable.ssl.certificate.verification"
+#define VERIFY_NAME "ssl.endpoint.identification.algorithm"
 static const struct kafka_setting defaults[] = {
     {"client.id", "wikitally"},
     {"reconnect.backoff.ms", "100"},
@@ -45,6 +51,8 @@ static const struct kafka_setting defaults[] = {
     {"socket.keepalive.enable", "true"},
     {"topic.metadata.refresh.interval.ms", "30000"},
     {"log_level", "6"},
+    {VERIFY_CERTIFICATE, "true"},
+    {VERIFY_NAME, "https"},
 };
 
 static const struct kafka_setting producer_defaults[] = {
@@ -64,25 +72,51 @@ static const struct kafka_setting consumer_defaults[] = {
 
 /* ---- librdkafka's own threads */
 
+/* What went wrong with a connection; in which state it was only if it had just come to it, for then that explains. */
+static void note(struct kafka_client *c, const char *text)
+{
+    const char *after = strstr(text, " (after "), *state = after == NULL ? NULL : strstr(after, "in state ");
+    int length = after == NULL ? (int)strlen(text) : (int)(after - text);
+    if (state != NULL && strtol(after + strlen(" (after "), NULL, 10) > SUDDEN_MS) {
+        state = NULL;
+    }
+    pthread_mutex_lock(&c->lock);
+    c->said_at_us = clock_mono(&clock_real);
+    snprintf(c->said, sizeof(c->said), "%.*s%s%.*s", length, text, state == NULL ? "" : ", ",
+             state == NULL ? 0 : (int)strcspn(state, ",)"), state == NULL ? "" : state);
+    pthread_mutex_unlock(&c->lock);
+}
+
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
-    (void)rk;
     (void)level;
     diag_debug("kafka", "%s: %s", facility, text);
+    const char *thread_end = strstr(text, "]: ");
+    if (strcmp(facility, "FAIL") == 0) {
+        note(rd_kafka_opaque(rk), thread_end == NULL ? text : thread_end + strlen("]: "));
+    }
 }
 
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 {
-    struct kafka_client *c = opaque;
-    (void)rk;
-    pthread_mutex_lock(&c->lock);
-    bool worse = c->said == RD_KAFKA_RESP_ERR__AUTHENTICATION || c->said == RD_KAFKA_RESP_ERR__SSL;
-    if (!worse || code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
-        c->said = (rd_kafka_resp_err_t)code;
-        snprintf(c->said_text, sizeof(c->said_text), "%s", reason);
-    }
-    pthread_mutex_unlock(&c->lock);
+    (void)rk, (void)opaque; /* it comes when somebody polls, if ever: on_log has it at once */
     diag_debug("kafka", "%s: %s", rd_kafka_err2name((rd_kafka_resp_err_t)code), reason);
+}
+
+/* The verdict is OpenSSL's, and stays as it is; only here it can be seen what it was. */
+static int on_certificate(rd_kafka_t *rk, const char *broker, int32_t broker_id, int *verdict, int depth,
+                          const char *certificate, size_t size, char *text, size_t text_size, void *opaque)
+{
+    struct kafka_client *c = opaque;
+    (void)rk, (void)broker, (void)broker_id, (void)depth, (void)certificate, (void)size;
+    if (*verdict == 0) {
+        return 1;
+    }
+    pthread_mutex_lock(&c->lock);
+    c->certificate = *verdict;
+    pthread_mutex_unlock(&c->lock);
+    snprintf(text, text_size, "X509 error %d", *verdict);
+    return 0;
 }
 
 static void on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
@@ -150,8 +184,8 @@ static enum err_class property_set(rd_kafka_conf_t *conf, const char *property, 
         return property_refuse(err, name, text);
     }
     if (strcmp(key, "transactional.id") == 0 || strcmp(key, "group.id") == 0 || strcmp(key, "bootstrap.servers") == 0 ||
-        strcmp(key, "metadata.broker.list") == 0) {
-        return property_refuse(err, name, "is set by the program itself (brokers: kafka.brokers)");
+        strcmp(key, "metadata.broker.list") == 0 || strcmp(key, "log_level") == 0) {
+        return property_refuse(err, name, "is set by the program itself (brokers: kafka.brokers, log_level: -v)");
     }
     if (rd_kafka_conf_set(conf, key, value, text, sizeof(text)) != RD_KAFKA_CONF_OK) {
         return property_refuse(err, name, text);
@@ -210,6 +244,29 @@ enum err_class kafka_options_check(const struct kafka_options *options, struct e
     return cls;
 }
 
+static void conf_value(const rd_kafka_conf_t *conf, const char *name, char *out, size_t size)
+{
+    if (rd_kafka_conf_get(conf, name, out, &size) != RD_KAFKA_CONF_OK) {
+        *out = 0;
+    }
+}
+
+const char *kafka_options_risk(const struct kafka_options *options)
+{
+    char certificate[16], name[16];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    bool valid = conf_fill(conf, options, RD_KAFKA_PRODUCER, NULL) == ERR_NONE;
+    conf_value(conf, VERIFY_CERTIFICATE, certificate, sizeof(certificate));
+    conf_value(conf, VERIFY_NAME, name, sizeof(name));
+    rd_kafka_conf_destroy(conf);
+    if (!valid) {
+        return NULL;
+    }
+    return strcmp(certificate, "true") != 0 ? VERIFY_CERTIFICATE "=false: a broker's certificate is not verified"
+           : strcmp(name, "https") != 0     ? VERIFY_NAME "=none: a broker's name is not verified"
+                                            : NULL;
+}
+
 /* ---- life */
 
 enum err_class kafka_client_new(const struct kafka_options *options, rd_kafka_type_t type,
@@ -235,6 +292,7 @@ enum err_class kafka_client_new(const struct kafka_options *options, rd_kafka_ty
     rd_kafka_conf_set_opaque(conf, c);
     rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_error_cb(conf, on_error);
+    rd_kafka_conf_set_ssl_cert_verify_cb(conf, on_certificate);
     if (type == RD_KAFKA_PRODUCER) {
         rd_kafka_conf_set_dr_msg_cb(conf, on_delivered);
         rd_kafka_conf_interceptor_add_on_new(conf, "wikitally", on_new, c);
@@ -275,30 +333,18 @@ bool kafka_client_tainted(struct kafka_client *c)
 
 /* ---- words */
 
-static bool is_refusal(rd_kafka_resp_err_t code)
+static enum err_class class_of(rd_kafka_resp_err_t code, const struct kafka_cause *cause, int *ret_exit)
 {
-    switch (code) {
-    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
-    case RD_KAFKA_RESP_ERR__SSL:
-    case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
-    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
-        return true;
-    default:
-        return false;
-    }
-}
-
-static enum err_class class_of(rd_kafka_resp_err_t code, int *ret_exit)
-{
-    *ret_exit = EXIT_UNAVAILABLE;
-    if (is_refusal(code)) {
+    if (cause != NULL && cause->refusal) { /* be it a timeout, because every connection is refused */
         *ret_exit = EXIT_NOPERM;
         return ERR_REJECT;
     }
+    *ret_exit = EXIT_UNAVAILABLE;
     switch (code) {
+    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+    case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+        *ret_exit = EXIT_NOPERM;
+        return ERR_REJECT;
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
@@ -318,6 +364,40 @@ static enum err_class class_of(rd_kafka_resp_err_t code, int *ret_exit)
     }
 }
 
+/* A request that has come to no broker, or no answer back: what librdkafka said of its connections may be the reason.
+ */
+static bool is_of_connection(rd_kafka_resp_err_t code)
+{
+    int exit_code;
+    return code < 0 && (class_of(code, NULL, &exit_code) == ERR_RETRY || code == RD_KAFKA_RESP_ERR__AUTHENTICATION);
+}
+
+/* *said: what was, "" if it explains nothing, or is too old for that. */
+static const struct kafka_cause *cause_of(struct kafka_client *c, rd_kafka_resp_err_t code, char *said, size_t size)
+{
+    int certificate = 0;
+    *said = 0;
+    if (is_of_connection(code)) {
+        pthread_mutex_lock(&c->lock);
+        bool credible = clock_mono(&clock_real) - c->said_at_us < CREDIBLE_US;
+        snprintf(said, size, "%s", credible ? c->said : "");
+        certificate = c->certificate;
+        pthread_mutex_unlock(&c->lock);
+    }
+    return kafka_cause_find(code, said, certificate);
+}
+
+void kafka_client_said(struct kafka_client *c, char *out, size_t size)
+{
+    (void)cause_of(c, RD_KAFKA_RESP_ERR__TIMED_OUT, out, size);
+}
+
+const struct kafka_cause *kafka_client_cause(struct kafka_client *c, rd_kafka_resp_err_t code)
+{
+    char said[256];
+    return cause_of(c, code, said, sizeof(said));
+}
+
 enum err_class kafka_error(struct kafka_client *c, struct err *err, rd_kafka_resp_err_t code, const char *format, ...)
 {
     char context[160], said[256];
@@ -325,20 +405,13 @@ enum err_class kafka_error(struct kafka_client *c, struct err *err, rd_kafka_res
     va_start(args, format);
     vsnprintf(context, sizeof(context), format, args);
     va_end(args);
-    pthread_mutex_lock(&c->lock);
-    rd_kafka_resp_err_t connection = c->said;
-    snprintf(said, sizeof(said), "%s", c->said_text);
-    pthread_mutex_unlock(&c->lock);
     int exit_code;
-    enum err_class cls = class_of(code, &exit_code);
-    if (cls == ERR_RETRY && is_refusal(connection)) { /* a timeout because every connection is refused */
-        cls = class_of(connection, &exit_code);
-    }
-    bool more = *said != 0 && cls != ERR_FATAL && exit_code != EXIT_CONFIG;
-    bool scram = connection == RD_KAFKA_RESP_ERR__AUTHENTICATION && rd_kafka_version() < SCRAM_FIXED;
-    return err_set(err, cls, exit_code, "kafka %s: %s: %s%s%s%s%s", c->brokers, context, rd_kafka_err2str(code),
-                   more ? " (" : "", more ? said : "", more ? ")" : "",
-                   scram ? "; this librdkafka is too old for SCRAM to Kafka 4" : "");
+    const struct kafka_cause *cause = cause_of(c, code, said, sizeof(said));
+    enum err_class cls = class_of(code, cause, &exit_code);
+    bool both = cause != NULL && *said == 0; /* else "transport failure", and the like */
+    return err_set(err, cls, exit_code, "kafka %.100s: %s: %s%s%s%s%s%s", c->brokers, context,
+                   cause == NULL || both ? rd_kafka_err2str(code) : "", both ? ": " : "",
+                   cause != NULL ? cause->words : "", *said != 0 ? " (" : "", said, *said != 0 ? ")" : "");
 }
 
 const char *kafka_version(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * client.h - a connection to a Kafka cluster (front header of this room, with writer.h and admin.h): librdkafka with
- * our settings, and its errors in words. Knows nothing of journals, results or events.
+ * client.h - a connection to a Kafka cluster (front header of this room, with writer.h, feed.h, admin.h and inspect.h):
+ * librdkafka with our settings, and its errors in words. Knows nothing of journals, results or events.
  *
  * A client belongs to one thread; librdkafka's own threads only leave notes in it (under a lock). Works with librdkafka
  * 2.0.2 and later; what an old one limits is said by kafka_version_note().
@@ -29,6 +29,9 @@ struct kafka_options {
  * with "kafka.brokers" or "kafka.properties". */
 enum err_class kafka_options_check(const struct kafka_options *options, struct err *err);
 
+/* What of it gives security up, "SETTING=VALUE: why"; NULL: nothing, or it is not valid. */
+const char *kafka_options_risk(const struct kafka_options *options);
+
 struct kafka_client;
 struct kafka_callbacks {
     void (*delivered)(const rd_kafka_message_t *message, void *ctx); /* of a producer; NULL: none */
@@ -47,9 +50,21 @@ rd_kafka_t *kafka_client_handle(const struct kafka_client *c);
  * again by itself, and the first one may still arrive. Whoever goes on needs a new producer. */
 bool kafka_client_tainted(struct kafka_client *c);
 
-/* Says in words what went wrong: "kafka BROKERS: CONTEXT: what librdkafka says (what it said last of its connection)".
- * -> ERR_REJECT/EXIT_NOPERM: password, certificate, ACL; ERR_REJECT/EXIT_CONFIG: no such topic; ERR_FATAL/EXIT_FENCED:
- * a newer producer of the same transactional.id; ERR_RETRY/EXIT_UNAVAILABLE: everything that may pass. */
+/* What lies behind an error, as far as it is known: by its code, or by what librdkafka said in the last minute of a
+ * connection (RD_KAFKA_RESP_ERR__TIMED_OUT, _TRANSPORT: a request that never came to a broker). NULL: not known; static
+ * otherwise. */
+struct kafka_cause {
+    const char *words; /* "user or password is wrong" */
+    const char *next;  /* the setting to change, or the command to try */
+    bool refusal;      /* password, certificate, ACL: trying again does not help */
+};
+const struct kafka_cause *kafka_client_cause(struct kafka_client *c, rd_kafka_resp_err_t code);
+/* "HOST:PORT/bootstrap: ...", "ssl://HOST:PORT/ID: ...", as librdkafka said it; "": nothing in the last minute. */
+void kafka_client_said(struct kafka_client *c, char *out, size_t size);
+
+/* Says in words what went wrong: "kafka BROKERS: CONTEXT: CAUSE (what librdkafka said last of its connections)".
+ * -> ERR_REJECT/EXIT_NOPERM: a refusal; ERR_REJECT/EXIT_CONFIG: no such topic; ERR_FATAL/EXIT_FENCED: a newer producer
+ * of the same transactional.id; ERR_RETRY/EXIT_UNAVAILABLE: everything that may pass. */
 enum err_class kafka_error(struct kafka_client *c, struct err *err, rd_kafka_resp_err_t code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

@@ -39,7 +39,6 @@ JAVA = ('setpriv', '--pdeathsig', 'KILL', 'java', '-XX:TieredStopAtLevel=1', '-X
 
 SETTINGS = {
     'process.roles': 'broker,controller', 'node.id': '1',
-    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
     'inter.broker.listener.name': 'PLAINTEXT', 'controller.listener.names': 'CONTROLLER',
     # one broker: without these, groups and transactions never become available
     'offsets.topic.replication.factor': '1', 'offsets.topic.num.partitions': '4',
@@ -82,24 +81,26 @@ class Broker:
     """One broker with its controller in one process (KRaft), on 127.0.0.1, in a folder of its own.
 
     start() returns when it answers; after stop() or kill() it starts again with the same data and ports. It dies with the
-    thread that started it, so start it from the test's main thread. `properties` come last and so win.
+    thread that started it, so start it from the test's main thread. `properties` come last and so win. `listeners` are more,
+    {name: protocol}: their addresses stand in `at`, others that they give in `advertised`. `format`: arguments of StorageTool.
     """
 
-    def __init__(self, folder, version=VERSION, properties=None, heap='512m'):
+    def __init__(self, folder, version=VERSION, properties=None, heap='512m', listeners=None, advertised=None, format=()):
         self.folder = pathlib.Path(folder).resolve()
-        self.version = version
-        self.process = None
+        self.version, self.process = version, None
         if not (JARS / version / 'lib').is_dir() or not shutil.which('java'):
             raise unittest.SkipTest(f'no Kafka {version} here (tools/deps test)')
         (self.folder / 'tmp').mkdir(parents=True, exist_ok=True)
         self.log = self.folder / 'broker.log'
-        self.port, self.controller = free_ports(2)
-        self.bootstrap = f'127.0.0.1:{self.port}'
-        settings = {
-            **SETTINGS, **({} if version.startswith('3.') else SETTINGS_4),
-            'listeners': f'PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{self.controller}',
-            'advertised.listeners': f'PLAINTEXT://{self.bootstrap}',
-            'controller.quorum.voters': f'1@127.0.0.1:{self.controller}',
+        protocols = {'PLAINTEXT': 'PLAINTEXT', 'CONTROLLER': 'PLAINTEXT', **(listeners or {})}
+        self.at = {name: f'127.0.0.1:{port}' for name, port in zip(protocols, free_ports(len(protocols)))}
+        self.bootstrap, self.format = self.at['PLAINTEXT'], format
+        told = {**self.at, **(advertised or {})}
+        settings = {**SETTINGS, **({} if version.startswith('3.') else SETTINGS_4),
+            'listeners': ','.join(f'{name}://{address}' for name, address in self.at.items()),
+            'advertised.listeners': ','.join(f'{name}://{address}' for name, address in told.items() if name != 'CONTROLLER'),
+            'listener.security.protocol.map': ','.join(f'{name}:{protocol}' for name, protocol in protocols.items()),
+            'controller.quorum.voters': '1@' + self.at['CONTROLLER'],
             'log.dirs': str(self.folder / 'data'),
             **(properties or {}),
         }
@@ -120,8 +121,8 @@ class Broker:
         with open(self.log, 'ab') as log:
             how = {'stdin': subprocess.DEVNULL, 'stdout': log, 'stderr': log, 'env': environment(), 'cwd': self.folder}
             if not (self.folder / 'data/meta.properties').exists():
-                subprocess.run([*self.java, 'kafka.tools.StorageTool', 'format', '-t', CLUSTER, '-c', self.settings], check=True,
-                               timeout=timeout, **how)
+                subprocess.run([*self.java, 'kafka.tools.StorageTool', 'format', '-t', CLUSTER, '-c', self.settings, *self.format],
+                               check=True, timeout=timeout, **how)
             self.process = subprocess.Popen([*self.java, 'kafka.Kafka', self.settings], start_new_session=True, **how)
         running.add(self.process)
         deadline = time.monotonic() + timeout

@@ -15,7 +15,7 @@ import unittest
 import wikitally
 
 COMMANDS = ('run', 'upstream', 'synth', 'record', 'replay', 'tail', 'results', 'ledger', 'audit', 'explain', 'journal',
-            'deadletters', 'config', 'doctor', 'health', 'version', 'help')
+            'deadletters', 'topics', 'groups', 'config', 'doctor', 'health', 'version', 'help')
 
 
 class Stored(wikitally.Case):

@@ -49,6 +49,7 @@ KEYS = {
     'kafka.brokers': ('127.0.0.1:9092', None, 'x' * 2100),
     'kafka.username': ('wikitally', None, 'x' * 201),
     'kafka.password_file': ('', None, 'x' * 5000),
+    'kafka.insecure': ('true', 'yes', None),
     'task.commit_every': ('1s', '1sec', '6m'),
     'task.max_pending_rows': ('2000', '2k', '1'),
     'task.max_keys_total': ('2000', '1e6', '0'),

@@ -85,9 +85,13 @@ class Case(unittest.TestCase):
 
     # ---------------------------------------------------------------------------------- running the program
 
+    def command(self, *arguments):
+        """The whole line; for tests that want the same options with every command."""
+        return [self.program, *map(str, arguments)]
+
     def wikitally(self, *arguments, code=0, timeout=120, env=None, stdin=None):
         """Runs it to its end and wants this exit code (None: any; a tuple: one of these)."""
-        done = subprocess.run([self.program, *map(str, arguments)], capture_output=True, timeout=timeout,
+        done = subprocess.run(self.command(*arguments), capture_output=True, timeout=timeout,
                               env=environment(**(env or {})), input=stdin)
         done = Done(done.returncode, done.stdout.decode('utf-8', 'surrogateescape'),
                     done.stderr.decode('utf-8', 'surrogateescape'))
@@ -112,7 +116,7 @@ class Case(unittest.TestCase):
         """The program in the background; killed at the end of the block if it is still there. `before`: called in its process."""
         log = self.folder / f'stderr-{time.time_ns()}'
         with open(log, 'wb') as stderr:
-            process = subprocess.Popen([self.program, *map(str, arguments)], stdin=subprocess.DEVNULL,
+            process = subprocess.Popen(self.command(*arguments), stdin=subprocess.DEVNULL,
                                        stdout=subprocess.PIPE, stderr=stderr, env=environment(**(env or {})), preexec_fn=before)
             process.log = log
             try:
@@ -166,7 +170,7 @@ class Case(unittest.TestCase):
         """`journal dump` to a file, all partitions."""
         file = self.folder / f'journal-{time.time_ns()}.ndjson'
         with open(file, 'wb') as out:
-            subprocess.run([self.program, 'journal', 'dump', '--data-dir', directory or self.directory], stdout=out,
+            subprocess.run(self.command('journal', 'dump', '--data-dir', directory or self.directory), stdout=out,
                            check=True, env=environment())
         return file
 
@@ -187,7 +191,7 @@ class Case(unittest.TestCase):
         file = self.folder / f'results-{time.time_ns()}.tsv'
         arguments = ['results', *([aggregation] if aggregation else []), '--data-dir', directory or self.directory, '-o', 'tsv']
         with open(file, 'wb') as out:
-            subprocess.run([self.program, *map(str, arguments)], stdout=out, check=True, env=environment())
+            subprocess.run(self.command(*arguments), stdout=out, check=True, env=environment())
         return file
 
     # -------------------------------------------------------------------------------------------- the oracle

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * inspect_private.h - what inspect.c and inspect_groups.c share. Private to this room.
+ */
+#ifndef WIKITALLY_KAFKA_INSPECT_PRIVATE_H
+#define WIKITALLY_KAFKA_INSPECT_PRIVATE_H
+
+#include "kafka/feed.h"
+#include "kafka/inspect.h"
+
+struct kafka_inspect {
+    const struct kafka_options *options; /* borrowed */
+    int64_t wait_us;
+    struct kafka_client *client; /* sees what is committed */
+    rd_kafka_t *rk;              /* of it */
+};
+
+const char *inspect_text(struct arena *arena, const char *text); /* NULL: "" */
+
+#endif
