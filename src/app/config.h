@@ -59,7 +59,7 @@ struct config {
         int64_t linger_us, batch_size, spool_bytes;
     } journal;
     struct {
-        char *brokers, *username;
+        char *brokers, *group, *username;
         char *password_file, *password; /* password: what password_file holds; "": none */
         struct string_list properties;  /* "name=value" */
         bool insecure;                  /* properties may switch the verification of brokers off */

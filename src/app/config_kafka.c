@@ -60,6 +60,7 @@ void config_kafka_make(struct config *c)
     struct journal_kafka *journal = arena_alloc(arena, sizeof(*journal));
     *journal = (struct journal_kafka){.client = client,
                                       .topic = c->journal.topic,
+                                      .group = c->kafka.group,
                                       .create = c->journal.create_topics,
                                       .replication = c->journal.replication,
                                       .retention_age_us = c->journal.retention_age_us,

@@ -92,6 +92,10 @@ static const struct option options[] = {
 
     KEY("kafka.brokers", OPTION_STRING, kafka.brokers, NULL, NULL, "2000", NULL,
         "Brokers to begin with: HOST:PORT, several separated by commas."),
+    KEY("kafka.group", OPTION_STRING, kafka.group, "wikitally", NULL, "100", NULL,
+        "Begins the names of the groups under which the cluster shows how far the tasks are: wikitally.results. Two "
+        "that "
+        "compute from one topic on their own need different ones."),
     KEY("kafka.username", OPTION_STRING, kafka.username, NULL, NULL, "200", NULL, "User of SASL."),
     KEY("kafka.password_file", OPTION_PATH, kafka.password_file, NULL, NULL, "4000", NULL,
         "File (mode 0600) with the password of SASL. As a service: the credential kafka.password."),

@@ -296,6 +296,24 @@ void task_keep_publish(struct task *t, uint32_t p)
     atomic_store(&t->keep[p], keep);
 }
 
+/* Of the slowest lane of each partition. */
+static void progress_tell(struct task *t)
+{
+    struct reader_progress list[PARTITION_MAX];
+    for (uint32_t p = 0; p < t->partitions; p++) {
+        list[p] = (struct reader_progress){p, INT64_MAX, INT64_MAX};
+        for (size_t i = 0; i < t->aggregation_count; i++) {
+            struct lane_state s;
+            lane_state(t->aggregations[i].lanes[p], &s);
+            list[p].position = s.position < list[p].position ? s.position : list[p].position;
+            list[p].replay_from = s.replay_from < list[p].replay_from ? s.replay_from : list[p].replay_from;
+        }
+    }
+    if (t->aggregation_count > 0) {
+        journal_reader_tell(t->reader, t->name, list, t->partitions);
+    }
+}
+
 static void commit_done(struct task *t, const struct task_commit *c)
 {
     for (size_t i = 0; i < c->lane_count; i++) {
@@ -315,6 +333,7 @@ static void commit_done(struct task *t, const struct task_commit *c)
     for (uint32_t p = 0; p < t->partitions; p++) {
         task_keep_publish(t, p);
     }
+    progress_tell(t);
 }
 
 void task_commit_take(struct task *t)

@@ -229,7 +229,7 @@ static int tail_run(struct cli *cli, int argc, char **argv, struct err *err)
 const struct command command_tail = {
     "tail", "print changes as they are journalled",
     "  wikitally tail\n"
-    "  wikitally tail wiki:enwiki -bot:true\n"
+    "  wikitally tail 'wiki:enwiki -bot:true'\n"
     "  wikitally tail 'type:new title:Talk*' --since 1h --until end\n"
     "  wikitally tail delta:>5000 -o jsonl | jq .title\n\n"
     "The words after tail are a filter: words of title, comment or user; field:value, field:a,b, field:pre*, "

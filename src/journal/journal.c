@@ -244,6 +244,13 @@ void journal_reader_release(struct journal_reader *r)
     }
 }
 
+void journal_reader_tell(struct journal_reader *r, const char *task, const struct reader_progress *list, size_t count)
+{
+    if (r->ops->tell) {
+        r->ops->tell(r, task, list, count);
+    }
+}
+
 void journal_reader_rest(struct journal_reader *r)
 {
     if (r->ops->rest) {

@@ -22,6 +22,7 @@ struct kafka_options;
 struct journal_kafka {
     const struct kafka_options *client;
     const char *topic;
+    const char *group;                         /* first part of the names of groups */
     bool create;                               /* topics that are not there may be made */
     int64_t replication;                       /* of topics made; 0: the broker's default */
     int64_t retention_age_us, retention_bytes; /* of the topic when it is made */
@@ -114,6 +115,13 @@ enum err_class journal_reader_open_kafka(const struct journal_kafka *where, stru
                                          struct err *err);
 enum err_class journal_reader_open_at(const struct journal_place *place, struct journal_reader **ret_reader,
                                       struct err *err);
+struct reader_progress {
+    uint32_t partition;
+    int64_t position, replay_from;
+};
+/* How far the task that reads is, as stored. Kafka: told to the cluster as the committed offsets of the group
+ * GROUP.TASK, for who looks at lags (nobody begins there); at most once a second. Does not wait. */
+void journal_reader_tell(struct journal_reader *r, const char *task, const struct reader_progress *list, size_t count);
 /* It will not read for a while: lets go of what was fetched in advance. */
 void journal_reader_rest(struct journal_reader *r);
 void journal_reader_close(struct journal_reader *r);

@@ -22,7 +22,7 @@
 struct kafka_place {
     struct kafka_options client;
     struct journal_kafka options; /* client, topic: ours */
-    char *brokers, *topic, *state_topic, *dead_topic, *compression;
+    char *brokers, *topic, *group, *state_topic, *dead_topic, *compression;
     char **properties;
 };
 void kafka_place_init(struct kafka_place *p, const struct journal_kafka *options);

@@ -30,6 +30,7 @@ void kafka_place_init(struct kafka_place *p, const struct journal_kafka *options
     *p = (struct kafka_place){.options = *options,
                               .brokers = str_dup(str_of(options->client->brokers)),
                               .topic = str_dup(str_of(options->topic)),
+                              .group = str_dup(str_of(options->group ? options->group : "wikitally")),
                               .state_topic = suffixed(options->topic, ".state"),
                               .dead_topic = suffixed(options->topic, ".dead"),
                               .compression = options->compression ? str_dup(str_of(options->compression)) : NULL,
@@ -40,6 +41,7 @@ void kafka_place_init(struct kafka_place *p, const struct journal_kafka *options
     p->client = (struct kafka_options){p->brokers, (const char *const *)p->properties, count};
     p->options.client = &p->client;
     p->options.topic = p->topic;
+    p->options.group = p->group;
     p->options.compression = p->compression;
 }
 
@@ -51,6 +53,7 @@ void kafka_place_fini(struct kafka_place *p)
     free((void *)p->properties);
     free(p->brokers);
     free(p->topic);
+    free(p->group);
     free(p->state_topic);
     free(p->dead_topic);
     free(p->compression);

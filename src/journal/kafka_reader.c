@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FRESH_US = 1000000 };
+enum { FRESH_US = 1000000, LAST_US = 200000 };
 
 struct kafka_reader {
     struct journal_reader base; /* first */
@@ -25,6 +25,14 @@ struct kafka_reader {
     int64_t behind[PARTITION_MAX];   /* the offset behind the last record given, -1: none */
     uint32_t partitions;             /* of the topic */
     bool foreign, held;
+    rd_kafka_queue_t *answers; /* to what the group was told; NULL: nothing yet */
+    int64_t told_us;
+    struct reader_progress progress[PARTITION_MAX]; /* as the task said last */
+    size_t progress_count;
+    int64_t told[PARTITION_MAX]; /* offsets */
+    bool untold;
+    size_t asked; /* tellings without an answer yet */
+    char task[64];
     struct kafka_state state;
 };
 
@@ -85,6 +93,84 @@ static int64_t known_end(const struct kafka_reader *r, uint32_t p)
     return r->writer == NULL ? 0 : atomic_load(&r->writer->ends[p]);
 }
 
+/* ---- how far the task is */
+
+static void tell_now(struct kafka_reader *r)
+{
+    struct kafka_progress told[PARTITION_MAX];
+    char metadata[PARTITION_MAX][48];
+    struct kafka_client *client = kafka_consumer_client(r->consumer);
+    AUTO(buf) struct buf group = {0};
+    if (r->answers == NULL) {
+        r->answers = rd_kafka_queue_new(kafka_client_handle(client));
+    }
+    for (size_t i = 0; i < r->progress_count; i++) {
+        const struct reader_progress *p = &r->progress[i];
+        snprintf(metadata[i], sizeof(metadata[i]), "replay_from=%lld", (long long)p->replay_from);
+        int64_t standing = kafka_feed_standing(data_feed(r, p->partition), p->position);
+        told[i] = (struct kafka_progress){(int32_t)p->partition, standing, metadata[i]};
+        r->told[p->partition] = standing;
+    }
+    buf_addf(&group, "%s.%s", r->place.group, r->task);
+    r->asked = r->asked + 1 - kafka_answers_take(r->answers, 0);
+    kafka_group_tell(client, group.ptr, r->place.topic, told, r->progress_count, r->answers);
+    r->untold = false;
+}
+
+static void tell_if_due(struct kafka_reader *r)
+{
+    int64_t now_us = clock_mono(&clock_real);
+    if (r->untold && now_us - r->told_us >= FRESH_US) {
+        r->told_us = now_us;
+        tell_now(r);
+    }
+}
+
+/* Only marks are behind the position, which nobody knew when it was told. */
+static void tell_end(struct kafka_reader *r, uint32_t p)
+{
+    for (size_t i = 0; i < r->progress_count; i++) {
+        int64_t standing = kafka_feed_standing(r->data[p], r->progress[i].position);
+        r->untold = r->untold || (r->progress[i].partition == p && standing > r->told[p]);
+    }
+    tell_if_due(r);
+}
+
+static void tell(struct journal_reader *base, const char *task, const struct reader_progress *list, size_t count)
+{
+    struct kafka_reader *r = reader_of(base);
+    ensure(count <= PARTITION_MAX);
+    memcpy(r->progress, list, count * sizeof(*list));
+    r->progress_count = count;
+    r->untold = true;
+    snprintf(r->task, sizeof(r->task), "%s", task);
+    tell_if_due(r);
+}
+
+/* What was not told yet; waits for the answer for a moment. */
+static void tell_last(struct kafka_reader *r)
+{
+    for (size_t i = 0; i < r->progress_count; i++) {
+        const struct reader_progress *p = &r->progress[i];
+        struct kafka_page page;
+        struct err ignored;
+        if (kafka_feed_read(data_feed(r, p->partition), p->position, 0, 1, LAST_US, &page, &ignored) == ERR_NONE) {
+            tell_end(r, p->partition);
+        }
+    }
+    if (r->untold) {
+        tell_now(r);
+    }
+    for (size_t taken = 1; r->asked > 0 && taken > 0; r->asked -= taken) { /* or it is gone before it was sent */
+        taken = kafka_answers_take(r->answers, FRESH_US);
+    }
+    if (r->answers != NULL) {
+        rd_kafka_queue_destroy(r->answers);
+    }
+}
+
+/* ---- reading */
+
 static void page_copy(struct kafka_reader *r, uint32_t p, const struct kafka_page *page, int64_t from,
                       struct arena *arena, struct journal_page *ret_page)
 {
@@ -124,6 +210,9 @@ static enum err_class read(struct journal_reader *base, uint32_t p, int64_t from
     enum err_class cls = kafka_feed_read(data_feed(r, p), from, known_end(r, p), max, KAFKA_WAIT_US, &page, err);
     if (cls == ERR_NONE) {
         page_copy(r, p, &page, from, arena, ret_page);
+        if (page.count == 0 && r->progress_count > 0) {
+            tell_end(r, p);
+        }
     }
     return cls;
 }
@@ -294,6 +383,7 @@ static enum err_class verify(struct journal_reader *base, void (*problem)(const 
 static void reader_close(struct journal_reader *base)
 {
     struct kafka_reader *r = reader_of(base);
+    tell_last(r); /* it reads once more */
     for (uint32_t p = 0; p < PARTITION_MAX; p++) {
         kafka_feed_free(r->data[p]);
     }
@@ -309,6 +399,7 @@ static const struct journal_reader_ops reader_ops = {
     .close = reader_close,
     .hold = hold,
     .release = release,
+    .tell = tell,
     .rest = rest,
     .info = info,
     .bounds = bounds,

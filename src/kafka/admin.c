@@ -5,6 +5,7 @@
 #include "kafka/admin.h"
 
 #include "base/clock.h"
+#include "base/diag.h"
 #include "kafka/asking.h"
 
 #include <stdio.h>
@@ -190,4 +191,34 @@ enum err_class kafka_topic_grow(struct kafka_client *c, const char *name, int32_
         return kafka_error(c, err, code, "adding partitions to topic \"%s\"%s%s", name, *text ? ": " : "", text);
     }
     return wait_for_topic(c, name, partitions, wait_us, ret_topic, err);
+}
+
+size_t kafka_answers_take(rd_kafka_queue_t *answers, int64_t wait_us)
+{
+    size_t taken = 0;
+    rd_kafka_event_t *event;
+    while ((event = rd_kafka_queue_poll(answers, taken == 0 ? (int)(wait_us / US_PER_MS) : 0)) != NULL) {
+        if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            diag_debug("kafka", "an answer: %s", rd_kafka_event_error_string(event));
+        }
+        rd_kafka_event_destroy(event);
+        taken++;
+    }
+    return taken;
+}
+
+void kafka_group_tell(struct kafka_client *c, const char *group, const char *topic, const struct kafka_progress *list,
+                      size_t count, rd_kafka_queue_t *answers)
+{
+    rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new((int)count);
+    for (size_t i = 0; i < count; i++) {
+        rd_kafka_topic_partition_t *p = rd_kafka_topic_partition_list_add(offsets, topic, list[i].partition);
+        p->offset = list[i].offset;
+        p->metadata_size = strlen(list[i].metadata);
+        p->metadata = strdup(list[i].metadata); /* librdkafka frees it */
+    }
+    rd_kafka_AlterConsumerGroupOffsets_t *alter = rd_kafka_AlterConsumerGroupOffsets_new(group, offsets);
+    rd_kafka_AlterConsumerGroupOffsets(kafka_client_handle(c), &alter, 1, NULL, answers);
+    rd_kafka_AlterConsumerGroupOffsets_destroy(alter);
+    rd_kafka_topic_partition_list_destroy(offsets);
 }

@@ -33,4 +33,16 @@ enum err_class kafka_topic_make(struct kafka_client *c, const struct kafka_topic
 enum err_class kafka_topic_grow(struct kafka_client *c, const char *name, int32_t partitions, int64_t wait_us,
                                 struct kafka_topic *ret_topic, struct err *err);
 
+struct kafka_progress {
+    int32_t partition;
+    int64_t offset;       /* of the next record */
+    const char *metadata; /* at most 4,096 bytes */
+};
+/* Tells the cluster how far a group is, for who looks at lags. Does not wait: the answer comes to `answers` (the
+ * caller's queue), where the next call looks for it. Nobody may be a member of the group. */
+void kafka_group_tell(struct kafka_client *c, const char *group, const char *topic, const struct kafka_progress *list,
+                      size_t count, rd_kafka_queue_t *answers);
+/* Takes answers that have come, waiting for the first at most wait_us. -> how many. */
+size_t kafka_answers_take(rd_kafka_queue_t *answers, int64_t wait_us);
+
 #endif

@@ -25,6 +25,7 @@ struct kafka_feed {
     int64_t next;            /* behind the last record given, or where it was told to begin; NOWHERE: not assigned */
     int64_t base;            /* where the log began when it was found that `next` is before that, else 0 */
     int64_t head, end;       /* as the broker said last; NOWHERE: not asked yet */
+    int64_t marks_end;       /* where the consumer was when it said so */
     bool at_end;             /* nothing committed at or after `next`, when it was looked last */
     rd_kafka_message_t *messages[KAFKA_PAGE_MAX];
     size_t count;
@@ -189,7 +190,10 @@ static rd_kafka_resp_err_t sort_out(struct kafka_feed *f, size_t given)
             f->messages[kept++] = m;
             continue;
         }
-        f->at_end = f->at_end || m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+        if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+            f->at_end = true;
+            f->marks_end = m->offset;
+        }
         bool bad = m->err != RD_KAFKA_RESP_ERR_NO_ERROR && m->err != RD_KAFKA_RESP_ERR__PARTITION_EOF;
         code = bad && code == RD_KAFKA_RESP_ERR_NO_ERROR ? m->err : code;
         rd_kafka_message_destroy(m);
@@ -260,6 +264,11 @@ enum err_class kafka_feed_bounds(struct kafka_feed *f, bool fresh, int64_t wait_
     *ret_head = f->head;
     *ret_end = end > f->head ? end : f->head;
     return ERR_NONE;
+}
+
+int64_t kafka_feed_standing(const struct kafka_feed *f, int64_t position)
+{
+    return f->at_end && f->next == position && f->marks_end > position ? f->marks_end : position;
 }
 
 enum err_class kafka_feed_seek_time(struct kafka_feed *f, int64_t at_ms, int64_t wait_us, int64_t *ret_offset,

@@ -43,6 +43,9 @@ enum err_class kafka_feed_read(struct kafka_feed *f, int64_t from, int64_t known
  * the broker when `fresh`, or when nothing is known yet. */
 enum err_class kafka_feed_bounds(struct kafka_feed *f, bool fresh, int64_t wait_us, int64_t *ret_head, int64_t *ret_end,
                                  struct err *err);
+/* Where a reader that has all records before `position` stands: behind the marks that follow, if there is nothing else,
+ * so that it is not behind. */
+int64_t kafka_feed_standing(const struct kafka_feed *f, int64_t position);
 /* The first offset with a timestamp >= at_ms; the end if there is none. */
 enum err_class kafka_feed_seek_time(struct kafka_feed *f, int64_t at_ms, int64_t wait_us, int64_t *ret_offset,
                                     struct err *err);
