@@ -141,12 +141,25 @@ struct line_text {
 
 static bool next_line(struct str *rest, struct line_text *ret)
 {
-    struct str line;
-    if (!str_split(rest, '\n', &line) || !str_split(&line, '=', &ret->name)) {
-        return false;
+    struct str line = {0};
+    while (line.len == 0) {
+        if (!str_split(rest, '\n', &line)) {
+            return false;
+        }
     }
+    (void)str_split(&line, '=', &ret->name);
     ret->value = line;
     return true;
+}
+
+/* Which of the names; count: none of them. */
+static size_t field_of(const char *const *names, size_t count, struct str name)
+{
+    size_t i = 0;
+    while (i < count && !str_eqz(name, names[i])) {
+        i++;
+    }
+    return i;
 }
 
 /* The next number of a list; false: there is none. */
@@ -192,106 +205,145 @@ static bool read_gaps(struct str text, struct arena *arena, struct task_line *li
 {
     struct offset_span *gaps = arena_alloc(arena, (text.len / 4 + 1) * sizeof(*gaps)); /* "0:1," */
     struct str part;
+    bool good = true;
     line->gaps = gaps;
-    while (text.len > 0 && str_split(&text, ',', &part)) {
+    while (good && text.ptr != NULL && text.len > 0 && str_split(&text, ',', &part)) {
         struct offset_span *g = &gaps[line->gap_count++];
-        if (!next_number(&part, ':', &g->from) || !str_to_int64(part, &g->to)) {
+        good = next_number(&part, ':', &g->from) && str_to_int64(part, &g->to);
+        good = good && (text.len > 0 || text.ptr == NULL); /* no comma at the end */
+    }
+    return good;
+}
+
+static const char *const line_names[] = {"version",     "position", "has_last",        "last", "now", "arrival_us",
+                                         "replay_from", "before",   "first_window_us", "gaps"};
+enum { LINE_NAMES = sizeof(line_names) / sizeof(*line_names) };
+
+static bool read_line_field(size_t field, struct str value, struct arena *arena, struct task_line *line)
+{
+    int64_t number = 0;
+    switch (field) {
+    case 0:
+        return str_to_int64(value, &line->version) && line->version > 0;
+    case 1:
+        return str_to_int64(value, &line->position);
+    case 2:
+        line->has_last = str_eqz(value, "1");
+        return line->has_last || str_eqz(value, "0");
+    case 3:
+        if (!str_to_int64(value, &number)) {
             return false;
         }
+        line->last = (uint64_t)number;
+        return true;
+    case 4:
+        return read_state(value, arena, &line->now);
+    case 5:
+        return str_to_int64(value, &line->arrival_us);
+    case 6:
+        return str_to_int64(value, &line->replay_from);
+    case 7:
+        return read_state(value, arena, &line->before);
+    case 8:
+        return str_to_int64(value, &line->first_window_us);
+    default:
+        line->gap_count = 0;
+        return read_gaps(value, arena, line);
     }
-    return true;
 }
 
-static int64_t *line_number(struct task_line *line, struct str name)
-{
-    const struct {
-        const char *name;
-        int64_t *at;
-    } numbers[] = {{"version", &line->version},
-                   {"position", &line->position},
-                   {"arrival_us", &line->arrival_us},
-                   {"replay_from", &line->replay_from},
-                   {"first_window_us", &line->first_window_us}};
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
-        if (str_eqz(name, numbers[i].name)) {
-            return numbers[i].at;
-        }
-    }
-    return NULL;
-}
-
+/* All of it, or nothing; names that we do not know are passed over. */
 bool kafka_line_read(struct str text, struct arena *arena, struct task_line *ret_line)
 {
     struct line_text t;
-    struct task_line line = {.version = -1};
-    bool good = true;
+    struct task_line line = {0};
+    unsigned seen = 0;
+    bool good = str_ends(text, STR("\n"));
     while (good && next_line(&text, &t)) {
-        int64_t number = 0, *at = line_number(&line, t.name);
-        if (str_eqz(t.name, "now")) {
-            good = read_state(t.value, arena, &line.now);
-        } else if (str_eqz(t.name, "before")) {
-            good = read_state(t.value, arena, &line.before);
-        } else if (str_eqz(t.name, "gaps")) {
-            good = read_gaps(t.value, arena, &line);
-        } else {
-            good = str_to_int64(t.value, &number);
+        size_t field = field_of(line_names, LINE_NAMES, t.name);
+        if (field < LINE_NAMES) {
+            good = read_line_field(field, t.value, arena, &line);
+            seen |= 1u << field;
         }
-        if (at != NULL) {
-            *at = number;
-        }
-        line.has_last = str_eqz(t.name, "has_last") ? number != 0 : line.has_last;
-        line.last = str_eqz(t.name, "last") ? (uint64_t)number : line.last;
     }
     *ret_line = line;
-    return good && line.version > 0;
+    return good && seen == (1u << LINE_NAMES) - 1;
+}
+
+static bool read_begin(struct str part, struct generation_begin *b)
+{
+    int64_t has_last, last;
+    if (!next_number(&part, ':', &b->position) || !next_number(&part, ':', &has_last) ||
+        !next_number(&part, ':', &last) || !next_number(&part, ':', &b->arrival_us) ||
+        !str_to_int64(part, &b->target)) {
+        return false;
+    }
+    b->has_last = has_last != 0;
+    b->last = (uint64_t)last;
+    return true;
 }
 
 static bool read_begins(struct str text, struct arena *arena, struct generation *g)
 {
     struct generation_begin *begins = arena_alloc(arena, PARTITION_MAX * sizeof(*begins));
     struct str part;
+    bool good = true;
     g->begins = begins;
-    while (text.len > 0 && str_split(&text, ',', &part)) {
-        int64_t has_last, last;
-        struct generation_begin b;
-        if (g->begin_count == PARTITION_MAX || !next_number(&part, ':', &b.position) ||
-            !next_number(&part, ':', &has_last) || !next_number(&part, ':', &last) ||
-            !next_number(&part, ':', &b.arrival_us) || !str_to_int64(part, &b.target)) {
-            return false;
-        }
-        b.has_last = has_last != 0;
-        b.last = (uint64_t)last;
-        begins[g->begin_count++] = b;
+    g->begin_count = 0;
+    while (good && text.ptr != NULL && text.len > 0 && str_split(&text, ',', &part)) {
+        good = g->begin_count < PARTITION_MAX && read_begin(part, &begins[g->begin_count]);
+        g->begin_count += good;
+        good = good && (text.len > 0 || text.ptr == NULL); /* no comma at the end */
     }
-    return true;
+    return good;
 }
 
+static const char *const generation_names[] = {"number", "definition_hash", "journal_id", "epoch",
+                                               "base",   "first_window_us", "begins",     "definition"};
+enum { GENERATION_NAMES = sizeof(generation_names) / sizeof(*generation_names), DEFINITION = GENERATION_NAMES - 1 };
+
+static bool read_generation_field(size_t field, struct str value, struct arena *arena, struct generation *g)
+{
+    int64_t number = 0;
+    switch (field) {
+    case 0:
+        return str_to_int64(value, &g->number) && g->number >= 0;
+    case 1:
+        if (!str_to_int64(value, &number)) {
+            return false;
+        }
+        g->definition_hash = (uint64_t)number;
+        return true;
+    case 2:
+        g->journal_id = arena_dup(arena, value);
+        return true;
+    case 3:
+        return str_to_int64(value, &g->epoch);
+    case 4:
+        return str_to_int64(value, &g->base);
+    case 5:
+        return str_to_int64(value, &g->first_window_us);
+    default:
+        return read_begins(value, arena, g);
+    }
+}
+
+/* The definition is all that comes behind its name. */
 bool kafka_generation_read(struct str text, struct arena *arena, struct generation *ret_generation)
 {
     struct line_text t;
-    struct generation g = {.number = -1};
+    struct generation g = {0};
+    unsigned seen = 0;
     bool good = true;
-    while (good && next_line(&text, &t)) {
-        int64_t number = 0;
-        if (str_eqz(t.name, "definition")) {
-            g.definition = arena_dup(arena, text);
-            break;
+    while (good && seen >> DEFINITION == 0 && next_line(&text, &t)) {
+        size_t field = field_of(generation_names, GENERATION_NAMES, t.name);
+        if (field == DEFINITION) {
+            g.definition = arena_dup(arena, text.len > 0 ? text : STR(""));
+        } else if (field < DEFINITION) {
+            good = read_generation_field(field, t.value, arena, &g);
         }
-        if (str_eqz(t.name, "journal_id")) {
-            g.journal_id = arena_dup(arena, t.value);
-            continue;
-        }
-        if (str_eqz(t.name, "begins")) {
-            good = read_begins(t.value, arena, &g);
-            continue;
-        }
-        good = str_to_int64(t.value, &number);
-        g.number = str_eqz(t.name, "number") ? number : g.number;
-        g.definition_hash = str_eqz(t.name, "definition_hash") ? (uint64_t)number : g.definition_hash;
-        g.epoch = str_eqz(t.name, "epoch") ? number : g.epoch;
-        g.base = str_eqz(t.name, "base") ? number : g.base;
-        g.first_window_us = str_eqz(t.name, "first_window_us") ? number : g.first_window_us;
+        seen |= field < GENERATION_NAMES ? 1u << field : 0;
     }
     *ret_generation = g;
-    return good && g.number >= 0;
+    return good && seen == (1u << GENERATION_NAMES) - 1;
 }
