@@ -219,7 +219,7 @@ static enum err_class read_journal(const struct journal_place *place, struct rea
                                    bool *ret_sparse, struct err *err)
 {
     struct journal_reader *reader;
-    struct journal_info info;
+    struct journal_info info = {0};
     enum err_class cls = journal_reader_open_at(place, &reader, err);
     if (cls)
         return cls;

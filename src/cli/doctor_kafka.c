@@ -337,6 +337,30 @@ static void check_topics(struct trial *t, struct kafka_client *client)
     }
 }
 
+/* What is shown to others of how far a task is; nothing else needs a group. */
+static void check_group(struct trial *t, struct kafka_client *client, const char *task)
+{
+    AUTO(buf) struct buf group = {0}, next = {0};
+    struct err err = {0};
+    bool known;
+    int may;
+    buf_addf(&group, "%s.%s", t->config->kafka.group, task);
+    acl_command(t, KAFKA_MAY_READ | KAFKA_MAY_DESCRIBE, "group", group.ptr, &next);
+    if (left_us(t) == 0) {
+        find(t, "warn", "wikitally doctor kafka", "no time was left to look at the group \"%s\"", group.ptr);
+    } else if (kafka_group_rights(client, group.ptr, at_most(t, US_PER_SECOND), &known, &may, &err)) {
+        find(t, "warn", next.ptr,
+             "there is no answer about the group \"%s\", because an ACL is missing, as like as not: a run works, but "
+             "the "
+             "cluster does not show how far it is: %s",
+             group.ptr, err.text);
+    } else if (known && !(may & KAFKA_MAY_READ)) {
+        find(t, "warn", next.ptr,
+             "this user may not say in the group \"%s\" how far it is: an ACL is missing for Read; all else works",
+             group.ptr);
+    }
+}
+
 /* ---- transactions */
 
 static void check_transactions(struct trial *t, const char *id)
@@ -382,6 +406,7 @@ static void try_all(struct trial *t)
     }
     check_topics(t, client);
     if (c->journal_kafka) {
+        check_group(t, client, "results");
         snprintf(id, sizeof id, "wikitally.%s", c->journal.topic);
         check_transactions(t, id);
     }

@@ -176,12 +176,14 @@ static enum err_class record_add(struct append *a, const struct record *r, const
     }
     struct kafka_record record = {.topic = a->j->place.topic,
                                   .partition = (int32_t)r->partition,
-                                  .key = label == NULL ? (struct str){0} : label->key,
                                   .value = {r->value.ptr == NULL ? "" : r->value.ptr, r->value.len},
                                   .timestamp_ms = r->arrival_us == TIME_NONE ? 0 : r->arrival_us / US_PER_MS,
                                   .headers = headers,
                                   .header_count = count,
                                   .offset = &a->j->offsets[r->partition]};
+    if (label != NULL) {
+        record.key = label->key;
+    }
     return kafka_writer_add(a->j->writer, &record, a->deadline_us, err);
 }
 
@@ -238,7 +240,8 @@ static int64_t batch_bytes(const struct batch *b)
 static enum err_class transact(struct append *a, struct err *err)
 {
     struct kafka_journal *j = a->j;
-    snprintf(a->number, sizeof(a->number), "%lld", (long long)(j->state.batch + 1));
+    int64_t number = j->state.batch + 1;
+    snprintf(a->number, sizeof(a->number), "%lld", (long long)number);
     for (size_t i = 0; i < a->batch->record_count; i++) {
         int64_t arrival_us = a->batch->records[i].arrival_us;
         j->newest_arrival_us = arrival_us > j->newest_arrival_us ? arrival_us : j->newest_arrival_us;

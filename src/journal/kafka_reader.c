@@ -320,7 +320,10 @@ static enum err_class note(struct journal_reader *base, struct str key, struct a
         cls = position_find(r, err);
     }
     const struct kept_note *n = kafka_state_note(&r->state, key);
-    *ret_value = n == NULL ? (struct str){0} : arena_dup(arena, str_n(n->value, n->len));
+    *ret_value = (struct str){NULL, 0};
+    if (n != NULL) {
+        *ret_value = arena_dup(arena, str_n(n->value, n->len));
+    }
     return cls;
 }
 

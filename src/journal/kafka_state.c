@@ -163,14 +163,14 @@ static void tally_read(struct kafka_state *s, struct str key, struct str text)
         return;
     }
     enum tally_by by = str_eqz(side, sides[TALLY_EVENT]) ? TALLY_EVENT : TALLY_ARRIVAL;
-    for (uint8_t bucket = 0; bucket < SOURCE_BUCKETS; bucket++) {
+    for (int bucket = 0; bucket < SOURCE_BUCKETS; bucket++) {
         count = 0;
         if (str_split(&text, ' ', &part)) {
             (void)str_to_int64(part, &count);
         }
-        int64_t change = count - tally_get(&s->tally, by, minute, bucket);
+        int64_t change = count - tally_get(&s->tally, by, minute, (uint8_t)bucket);
         if (change != 0) {
-            tally_add(&s->tally, by, minute, bucket, change);
+            tally_add(&s->tally, by, minute, (uint8_t)bucket, change);
         }
     }
 }
@@ -292,8 +292,8 @@ static enum err_class minute_put(const struct kafka_state_writer *w, const struc
 {
     char key[KEY_MAX];
     AUTO(buf) struct buf text = {0};
-    for (uint8_t bucket = 0; bucket < SOURCE_BUCKETS; bucket++) {
-        buf_addf(&text, "%s%lld", bucket == 0 ? "" : " ", (long long)tally_get(&s->tally, by, minute, bucket));
+    for (int bucket = 0; bucket < SOURCE_BUCKETS; bucket++) {
+        buf_addf(&text, "%s%lld", bucket == 0 ? "" : " ", (long long)tally_get(&s->tally, by, minute, (uint8_t)bucket));
     }
     minute_key(key, sizeof(key), by, minute);
     return put(w, key, buf_str(&text), err);

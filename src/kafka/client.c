@@ -279,7 +279,9 @@ enum err_class kafka_client_new(const struct kafka_options *options, rd_kafka_ty
     struct kafka_client *c = xcalloc(1, sizeof(*c));
     pthread_mutex_init(&c->lock, NULL);
     c->brokers = str_dup(str_of(options->brokers));
-    c->callbacks = callbacks == NULL ? (struct kafka_callbacks){0} : *callbacks;
+    if (callbacks != NULL) {
+        c->callbacks = *callbacks;
+    }
     enum err_class cls = conf_fill(conf, options, type, err);
     if (cls == ERR_NONE) {
         cls = settings_set(conf, settings, setting_count, err);

@@ -47,7 +47,9 @@ enum err_class kafka_consumer_open(const struct kafka_options *options, const st
         return cls;
     }
     c->rk = kafka_client_handle(c->client);
-    c->news = news == NULL ? (struct kafka_news){0} : *news;
+    if (news != NULL) {
+        c->news = *news;
+    }
     *ret_consumer = c;
     return ERR_NONE;
 }

@@ -81,6 +81,23 @@ static int right_of(rd_kafka_AclOperation_t operation)
     }
 }
 
+static int rights_of(const rd_kafka_AclOperation_t *operations, size_t count)
+{
+    int may = 0;
+    for (size_t i = 0; i < count; i++) {
+        may |= right_of(operations[i]);
+    }
+    return may;
+}
+
+static void ask_for_rights(struct asking *a)
+{
+    rd_kafka_error_t *refused = rd_kafka_AdminOptions_set_include_authorized_operations(a->options, 1);
+    if (refused != NULL) {
+        rd_kafka_error_destroy(refused);
+    }
+}
+
 static rd_kafka_resp_err_t rights_read(rd_kafka_event_t *event, int *ret_may)
 {
     size_t count;
@@ -94,9 +111,7 @@ static rd_kafka_resp_err_t rights_read(rd_kafka_event_t *event, int *ret_may)
         return rd_kafka_error_code(error);
     }
     const rd_kafka_AclOperation_t *operations = rd_kafka_TopicDescription_authorized_operations(topics[0], &count);
-    for (size_t i = 0; i < count; i++) {
-        *ret_may |= right_of(operations[i]);
-    }
+    *ret_may = rights_of(operations, count);
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
@@ -106,10 +121,7 @@ enum err_class kafka_topic_rights(struct kafka_client *c, const char *name, int6
     rd_kafka_t *rk = kafka_client_handle(c);
     AUTO(asking) struct asking a = kafka_ask(rk, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, wait_us);
     rd_kafka_TopicCollection_t *topics = rd_kafka_TopicCollection_of_topic_names(&name, 1);
-    rd_kafka_error_t *refused = rd_kafka_AdminOptions_set_include_authorized_operations(a.options, 1);
-    if (refused != NULL) {
-        rd_kafka_error_destroy(refused);
-    }
+    ask_for_rights(&a);
     rd_kafka_DescribeTopics(rk, topics, a.options, a.queue);
     rd_kafka_TopicCollection_destroy(topics);
     int may = 0;
@@ -124,7 +136,40 @@ enum err_class kafka_topic_rights(struct kafka_client *c, const char *name, int6
     *ret_may = may;
     return ERR_NONE;
 }
+
+enum err_class kafka_group_rights(struct kafka_client *c, const char *group, int64_t wait_us, bool *ret_known,
+                                  int *ret_may, struct err *err)
+{
+    rd_kafka_t *rk = kafka_client_handle(c);
+    AUTO(asking) struct asking a = kafka_ask(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, wait_us);
+    size_t count = 0;
+    ask_for_rights(&a);
+    rd_kafka_DescribeConsumerGroups(rk, &group, 1, a.options, a.queue);
+    rd_kafka_resp_err_t code = kafka_answer(&a, wait_us);
+    const rd_kafka_ConsumerGroupDescription_t **groups =
+        code == RD_KAFKA_RESP_ERR_NO_ERROR ? rd_kafka_DescribeConsumerGroups_result_groups(
+                                                 rd_kafka_event_DescribeConsumerGroups_result(a.event), &count)
+                                           : NULL;
+    const rd_kafka_error_t *error = count == 1 ? rd_kafka_ConsumerGroupDescription_error(groups[0]) : NULL;
+    code = error != NULL ? rd_kafka_error_code(error) : code;
+    *ret_known = false;
+    *ret_may = 0;
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR && count == 1) {
+        const rd_kafka_AclOperation_t *operations =
+            rd_kafka_ConsumerGroupDescription_authorized_operations(groups[0], &count);
+        *ret_may = rights_of(operations, count);
+        *ret_known = true;
+    }
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? ERR_NONE
+                                              : kafka_error(c, err, code, "asking for the group \"%s\"", group);
+}
 #else
+enum err_class kafka_group_rights(struct kafka_client *c, const char *group, int64_t wait_us, bool *ret_known,
+                                  int *ret_may, struct err *err)
+{
+    return kafka_topic_rights(c, group, wait_us, ret_known, ret_may, err);
+}
+
 enum err_class kafka_topic_rights(struct kafka_client *c, const char *name, int64_t wait_us, bool *ret_known,
                                   int *ret_may, struct err *err)
 {

@@ -25,6 +25,10 @@ enum { KAFKA_MAY_READ = 1, KAFKA_MAY_WRITE = 2, KAFKA_MAY_DESCRIBE = 4, KAFKA_MA
 /* Of a topic that is there. *ret_known false: librdkafka before 2.3 cannot ask. */
 enum err_class kafka_topic_rights(struct kafka_client *c, const char *name, int64_t wait_us, bool *ret_known,
                                   int *ret_may, struct err *err);
+/* Of a group, whether it is there or not. ERR_RETRY is as good as no: librdkafka 2.15 asks for the coordinator of a
+ * group that it may not see until its time is over, and says nothing. */
+enum err_class kafka_group_rights(struct kafka_client *c, const char *group, int64_t wait_us, bool *ret_known,
+                                  int *ret_may, struct err *err);
 /* Whether kafka_topic_make would make it: the broker checks, and makes nothing. */
 enum err_class kafka_topic_may_make(struct kafka_client *c, const struct kafka_topic_options *options, int64_t wait_us,
                                     struct err *err);

@@ -60,7 +60,8 @@ static enum err_class put_state(struct kafka_sink *s, const char *key, const str
 static enum err_class put_batch(struct kafka_sink *s, int64_t deadline_us, struct err *err)
 {
     AUTO(buf) struct buf text = {0};
-    buf_addf(&text, "batch=%lld\nowner=%s\n", (long long)(s->batch + 1), s->owner);
+    int64_t number = s->batch + 1;
+    buf_addf(&text, "batch=%lld\nowner=%s\n", (long long)number, s->owner);
     return put_state(s, "batch", &text, deadline_us, err);
 }
 
