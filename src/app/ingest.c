@@ -13,7 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RETENTION_EVERY_US = 60 * 1000000, FULL_WAIT_US = 1000000, SPARE_STEPS = 16, SPARE_LEAST = 64 << 10 };
+enum {
+    SETTLE_US = 500000,
+    RETENTION_EVERY_US = 60 * 1000000,
+    FULL_WAIT_US = 1000000,
+    SPARE_STEPS = 16,
+    SPARE_LEAST = 64 << 10
+};
 
 struct ingest {
     struct source_output output; /* first member */
@@ -186,14 +192,36 @@ static enum err_class note(struct source_output *o, struct str key, struct arena
     return journal_reader_note(((struct ingest *)o)->reader, key, arena, ret_value, err);
 }
 
+/* What is asked of the journal has to wait for a broker that is away, and for what waits for it (journal_settle): what
+ * is not in the topic yet cannot be found there. */
+static enum err_class settled(struct ingest *i, struct err *err)
+{
+    enum err_class cls;
+    while ((cls = journal_settle(i->options.journal, SETTLE_US, err)) == ERR_RETRY && !atomic_load(i->options.stopping))
+        i->options.clock->sleep_us(i->options.clock, SETTLE_US);
+    return cls;
+}
+
+/* The same question again? */
+static bool is_away(struct ingest *i, enum err_class cls)
+{
+    if (cls != ERR_RETRY || !journal_sparse(i->options.journal) || atomic_load(i->options.stopping))
+        return false;
+    i->options.clock->sleep_us(i->options.clock, SETTLE_US);
+    return true;
+}
+
 static enum err_class tail_read(struct ingest *i, uint32_t partition, int64_t from, int64_t to,
                                 bool (*each)(const struct record *r, void *ctx), void *ctx, struct err *err)
 {
     AUTO(arena) struct arena arena = {0};
     while (from < to) {
         struct journal_page page;
-        arena_reset(&arena);
-        enum err_class cls = journal_reader_read(i->reader, partition, from, 10000, &arena, &page, err);
+        enum err_class cls;
+        do {
+            arena_reset(&arena);
+            cls = journal_reader_read(i->reader, partition, from, 10000, &arena, &page, err);
+        } while (is_away(i, cls));
         if (cls)
             return cls;
         if (page.count == 0)
@@ -211,7 +239,8 @@ static enum err_class tail(struct source_output *o, uint32_t partition, int64_t 
                            bool (*each)(const struct record *r, void *ctx), void *ctx, struct err *err)
 {
     struct ingest *i = (struct ingest *)o;
-    enum err_class cls = tail_read(i, partition, from, to, each, ctx, err);
+    enum err_class cls = settled(i, err);
+    cls = cls ? cls : tail_read(i, partition, from, to, each, ctx, err);
     journal_reader_rest(i->reader);
     return cls;
 }
@@ -240,7 +269,11 @@ static enum err_class dead(struct source_output *o, int64_t since_us,
 static enum err_class bounds(struct source_output *o, uint32_t partition, int64_t *ret_head, int64_t *ret_end,
                              struct err *err)
 {
-    return journal_reader_bounds(((struct ingest *)o)->reader, partition, ret_head, ret_end, err);
+    struct ingest *i = (struct ingest *)o;
+    enum err_class cls = settled(i, err);
+    while (!cls && is_away(i, cls = journal_reader_bounds(i->reader, partition, ret_head, ret_end, err)))
+        cls = ERR_NONE;
+    return cls;
 }
 
 enum err_class ingest_new(const struct ingest_options *options, struct ingest **ret_ingest, struct err *err)

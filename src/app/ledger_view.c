@@ -321,6 +321,9 @@ enum err_class ledger_view_check(const struct journal_place *place, struct err *
     AUTO(buf) struct buf path = {0};
     struct stat st;
     struct ledger_view view;
+    if (place->kafka) { /* two stores of two places: which belongs to which, the task looks (R15) */
+        return ERR_NONE;
+    }
     buf_addf(&path, "%s/results.db", place->directory);
     if (stat(path.ptr, &st) != 0 || st.st_size > CHECK_BYTES)
         return ERR_NONE;

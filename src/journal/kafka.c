@@ -18,7 +18,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TRIES = 3, FOLD_MINUTES = 60, TAIL_STEP = 64, PAUSE_MAX_US = 8000000, DRAIN_US = 2000000 };
+enum { POSITION_US = 30000000, LEAVE_US = 2000000 };
+enum {
+    BATCH_BYTES = 1000000,
+    TRIES = 3,
+    FOLD_MINUTES = 60,
+    TAIL_STEP = 64,
+    PAUSE_MAX_US = 8000000,
+    DRAIN_US = 2000000
+};
 
 /* ---- the state, as the broker has it */
 
@@ -100,14 +108,16 @@ static enum err_class writer_open(struct kafka_journal *j, struct err *err)
     AUTO(buf) struct buf id = {0};
     buf_addf(&id, "wikitally.%s", j->place.topic);
     snprintf(linger, sizeof(linger), "%lld", (long long)(j->place.options.linger_us / US_PER_MS));
-    snprintf(batch, sizeof(batch), "%lld", (long long)j->place.options.batch_bytes);
+    int64_t most = j->place.options.batch_bytes > 0 ? j->place.options.batch_bytes : BATCH_BYTES;
+    most = j->batch_max > 0 && j->batch_max < most ? j->batch_max : most;
+    snprintf(batch, sizeof(batch), "%lld", (long long)most);
     const struct kafka_setting settings[] = {
         {"transaction.timeout.ms", "30000"},
         {"message.timeout.ms", "10000"}, /* C-K12: they nest */
         {"socket.timeout.ms", "5000"},
         {"compression.type", j->place.compression == NULL ? "lz4" : j->place.compression},
         {"linger.ms", linger},
-        {"batch.size", j->place.options.batch_bytes > 0 ? batch : "1000000"},
+        {"batch.size", batch},
     };
     struct kafka_writer_options options = {.kafka = &j->place.client,
                                            .transactional_id = id.ptr,
@@ -204,6 +214,39 @@ static enum err_class records_add(struct append *a, struct err *err)
     return ERR_NONE;
 }
 
+static bool stands_long(const struct kafka_journal *j)
+{
+    return clock_mono(&clock_real) - j->position_stands_us > POSITION_US;
+}
+
+static void position_keep(struct append *a)
+{
+    struct kafka_journal *j = a->j;
+    j->position_stands = a->position == NULL || stands_long(j);
+    j->position_stands_us = j->position_stands ? clock_mono(&clock_real) : j->position_stands_us;
+    buf_clear(&j->position);
+    if (a->position != NULL) {
+        buf_add(&j->position, a->position->value);
+    }
+}
+
+void kafka_journal_leave(struct kafka_journal *j)
+{
+    bool useless = j->position.len == 0 || j->position_stands || j->writer == NULL ||
+                   kafka_writer_is_spent(j->writer) || (j->spool != NULL && kafka_spool_count(j->spool) > 0);
+    struct err ignored = {0};
+    if (useless || kafka_writer_begin(j->writer, &ignored) != ERR_NONE) {
+        return;
+    }
+    const struct note note = {STR("position"), buf_str(&j->position)};
+    int64_t deadline_us = clock_mono(&clock_real) + LEAVE_US;
+    const struct kafka_state_writer w = {j->writer, j->place.state_topic, deadline_us};
+    enum err_class cls = kafka_state_put_note(&w, &note, j->state.batch, &ignored);
+    if (cls == ERR_NONE && kafka_writer_commit(j->writer, deadline_us, &ignored) != ERR_NONE) {
+        diag_debug("journal", "%s", ignored.text);
+    }
+}
+
 static enum err_class rest_add(struct append *a, struct err *err)
 {
     struct kafka_journal *j = a->j;
@@ -214,7 +257,7 @@ static enum err_class rest_add(struct append *a, struct err *err)
         cls = kafka_dead_put(j, &b->dead[i], a->deadline_us, err);
     }
     for (size_t i = 0; i < b->note_count && cls == ERR_NONE; i++) {
-        if (&b->notes[i] != a->position) {
+        if (&b->notes[i] != a->position || stands_long(j)) {
             cls = kafka_state_put_note(&w, &b->notes[i], j->state.batch + 1, err);
         }
     }
@@ -257,10 +300,13 @@ static enum err_class transact(struct append *a, struct err *err)
     j->tried_count = a->batch->record_count;
     j->tried_bytes = batch_bytes(a->batch);
     cls = cls ? cls : kafka_writer_commit(j->writer, a->deadline_us, err);
-    cls = cls ? cls : failpoint_err("kafka.committed", err); /* "failed here, committed there" */
+    if (cls == ERR_NONE && failpoint("kafka.committed")) { /* "failed here, committed there" */
+        cls = err_set(err, ERR_RETRY, EXIT_UNAVAILABLE, "kafka: the answer to a commit did not come");
+    }
     if (cls == ERR_NONE) {
         j->state.batch++;
         j->tried = 0;
+        position_keep(a);
     }
     return cls;
 }

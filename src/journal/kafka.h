@@ -32,9 +32,11 @@ struct kafka_journal {
     struct journal base; /* first */
     struct kafka_place place;
     int lock_fd;
+    int64_t batch_max; /* bytes that the topic takes at once */
     struct clock *clock;
     bool read_only;
     char owner[OWNER_SIZE];
+    bool anew;    /* the topic is another than the state speaks of, and was adopted */
     bool claimed; /* it was ours once: another owner means that we were fenced */
     struct kafka_writer *writer;
     struct kafka_state state;       /* as committed, while the writer is good */
@@ -44,13 +46,18 @@ struct kafka_journal {
     int64_t tried;                  /* batch whose commit failed: it may be there; 0: none */
     size_t tried_count;             /* its records */
     int64_t tried_bytes;
+    /* The position of the last batch, which stands with a record that retention may take before another comes: so it
+     * goes into the state too, now and then and at the end. */
+    struct buf position;
+    bool position_stands;       /* in the state */
+    int64_t position_stands_us; /* monotonic: since when one does */
     int64_t newest_arrival_us, folded_minute;
     int64_t offsets[PARTITION_MAX];      /* the highest that was delivered, or was there */
     int64_t before[PARTITION_MAX];       /* where the partitions ended before this transaction */
     _Atomic int64_t ends[PARTITION_MAX]; /* behind the last record that we know is committed */
 };
 
-enum { KAFKA_APPEND_US = 8000000 };
+enum { KAFKA_APPEND_US = 5000000 };
 static inline struct kafka_journal *kafka_of(struct journal *j)
 {
     return (struct kafka_journal *)j;
@@ -64,6 +71,8 @@ enum err_class kafka_journal_append(struct journal *base, const struct batch *ba
                                     struct err *err);
 /* What waits is written, as far as it goes until the deadline. ERR_RETRY: the broker is away still. */
 enum err_class kafka_journal_drain(struct kafka_journal *j, int64_t deadline_us, struct err *err);
+/* The position into the state, if it is not there; of no use after that. */
+void kafka_journal_leave(struct kafka_journal *j);
 enum err_class kafka_journal_settle(struct journal *base, int64_t wait_us, struct err *err);
 enum err_class kafka_journal_dead_retried(struct journal *base, int64_t id, int64_t wall_us, struct err *err);
 

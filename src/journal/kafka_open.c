@@ -103,6 +103,7 @@ static enum err_class data_topic(struct kafka_journal *j, struct kafka_client *c
                                     err);
     int64_t most = 0;
     if (cls == ERR_NONE && str_to_int64(str_of(limit), &most) && most > 0) {
+        j->batch_max = most - RECORD_OVERHEAD; /* the limit is that of a batch */
         most -= RECORD_OVERHEAD + POSITION_HEADER_MAX;
         j->base.record_max = most < RECORD_MAX_BYTES ? most : RECORD_MAX_BYTES;
     }
@@ -117,7 +118,7 @@ static enum err_class side_topics(struct kafka_journal *j, struct kafka_client *
                                                  {"min.cleanable.dirty.ratio", "0.2"},
                                                  {"max.message.bytes", "4194304"}};
     static const struct kafka_setting dead[] = {
-        {"cleanup.policy", "delete"}, {"retention.ms", "-1"}, {"max.message.bytes", "10485760"}};
+        {"cleanup.policy", "delete"}, {"retention.ms", "-1"}, {"max.message.bytes", "14680064"}};
     int32_t replication = (int32_t)j->place.options.replication;
     struct kafka_topic_options of_state = {j->place.state_topic, 1, replication, state, 5};
     struct kafka_topic_options of_dead = {j->place.dead_topic, 1, replication, dead, 3};
@@ -174,6 +175,7 @@ static enum err_class claim(struct kafka_journal *j, bool with_journal, struct e
     const struct kafka_state_writer w = {j->writer, j->place.state_topic, deadline_us};
     enum err_class cls = kafka_writer_begin(j->writer, err);
     cls = cls || !with_journal ? cls : kafka_state_put_journal(&w, &j->base.info, err);
+    cls = cls || !j->anew ? cls : kafka_state_forget(&w, &j->state, err);
     for (uint32_t p = 0; p < j->base.info.partitions; p++) {
         j->before[p] = j->offsets[p] + 1;
     }
@@ -193,11 +195,13 @@ static enum err_class identity(struct kafka_journal *j, const struct journal_opt
     struct journal_info *info = &j->base.info, found = j->state.info;
     uint32_t partitions = info->partitions;
     *ret_changed = !j->state.found;
-    if (!j->state.found) {
+    if (!j->state.found || j->anew) { /* what the state says is of another topic then */
         struct journal_options wanted = *options;
         wanted.partitions = partitions;
         enum err_class cls = journal_info_new(&wanted, info, err);
         info->sparse = true;
+        info->epoch = j->anew ? found.epoch + 1 : 0;
+        *ret_changed = true;
         return cls;
     }
     struct journal_options wanted = *options;
@@ -213,18 +217,22 @@ static enum err_class identity(struct kafka_journal *j, const struct journal_opt
 
 /* Is the topic the one that the state speaks of? Topics can be deleted and made anew; what ends before the place where
  * it ended is not the same. And nobody writes into what others have written. */
-static enum err_class topic_check(const struct kafka_journal *j, bool adopt, struct err *err)
+static enum err_class topic_check(struct kafka_journal *j, bool adopt, struct err *err)
 {
-    for (uint32_t p = 0; p < j->base.info.partitions && !adopt; p++) {
+    for (uint32_t p = 0; p < j->base.info.partitions; p++) {
         int64_t end = j->offsets[p] + 1;
-        if (!j->state.found && end > 0) {
+        if (!j->state.found && end > 0 && !adopt) {
             return err_set(
                 err, ERR_REJECT, EXIT_CONFIG,
                 "topic \"%s\" holds records that are not ours; to write behind them all the same, start once "
                 "with --adopt, or choose another journal.topic",
                 j->place.topic);
         }
-        if (j->state.found && end < j->state.ends[p]) {
+        if (!j->state.found || end >= j->state.ends[p]) {
+            continue;
+        }
+        j->anew = true;
+        if (!adopt) {
             return err_set(
                 err, ERR_REJECT, EXIT_CONFIG,
                 "partition %u of topic \"%s\" ends at %lld and ended at %lld before: it was deleted and made "
@@ -310,7 +318,9 @@ static enum err_class skip(struct journal *j, uint32_t partition, int64_t offset
 static void kafka_close(struct journal *base)
 {
     struct kafka_journal *j = kafka_of(base);
+    kafka_journal_leave(j);
     kafka_writer_close(j->writer);
+    buf_fini(&j->position);
     kafka_spool_close(j->spool);
     kafka_state_fini(&j->state);
     kafka_place_fini(&j->place);

@@ -194,11 +194,40 @@ static bool key_begins(struct str *key, const char *prefix)
     return true;
 }
 
+/* A tombstone; of a minute it stands for nothing but zeros. */
+static void forgotten(struct kafka_state *s, struct str key)
+{
+    struct str side = key;
+    if (key_begins(&key, "note/")) {
+        struct kept_note *n = (struct kept_note *)(uintptr_t)kafka_state_note(s, key);
+        if (n != NULL) {
+            free(n->key);
+            free(n->value);
+            *n = s->notes[--s->note_count];
+        }
+    } else if (key_begins(&side, "tally/")) {
+        tally_read(s, side, STR(""));
+    } else if (key_begins(&key, "retried/")) {
+        int64_t id = 0;
+        size_t kept = 0;
+        (void)str_to_int64(key, &id);
+        for (size_t i = 0; i < s->retried_count; i++) {
+            s->retried[kept] = s->retried[i];
+            kept += s->retried[i].id != id;
+        }
+        s->retried_count = kept;
+    }
+}
+
 static enum err_class message_read(struct kafka_state *s, const rd_kafka_message_t *m, struct err *err)
 {
     struct str key = str_n(m->key, m->key_len), value = str_n(m->payload, m->len);
     if (str_eqz(key, "journal")) {
         return journal_read(s, value, err);
+    }
+    if (m->payload == NULL) {
+        forgotten(s, key);
+        return ERR_NONE;
     }
     if (str_eqz(key, "batch")) {
         batch_read(s, value);
@@ -344,4 +373,31 @@ enum err_class kafka_state_fold(const struct kafka_state_writer *w, struct kafka
     tally_fold(&s->tally, newest_arrival_us);
     enum err_class cls = any[TALLY_EVENT] ? minute_put(w, s, TALLY_EVENT, TALLY_OLDER, err) : ERR_NONE;
     return cls == ERR_NONE && any[TALLY_ARRIVAL] ? minute_put(w, s, TALLY_ARRIVAL, TALLY_OLDER, err) : cls;
+}
+
+enum err_class kafka_state_forget(const struct kafka_state_writer *w, struct kafka_state *s, struct err *err)
+{
+    char key[KEY_MAX];
+    const struct str nothing = {NULL, 0};
+    enum err_class cls = ERR_NONE;
+    for (size_t i = 0; i < s->note_count && cls == ERR_NONE; i++) {
+        snprintf(key, sizeof(key), "note/%s", s->notes[i].key);
+        cls = put(w, key, nothing, err);
+        free(s->notes[i].key);
+        free(s->notes[i].value);
+    }
+    s->note_count = 0;
+    for (size_t i = 0; i < s->tally.count && cls == ERR_NONE; i++) {
+        if (!written_before(s->tally.rows, i)) {
+            minute_key(key, sizeof(key), s->tally.rows[i].by, s->tally.rows[i].minute);
+            cls = put(w, key, nothing, err);
+        }
+    }
+    tally_fini(&s->tally);
+    for (size_t i = 0; i < s->retried_count && cls == ERR_NONE; i++) {
+        snprintf(key, sizeof(key), "retried/%lld", (long long)s->retried[i].id);
+        cls = put(w, key, nothing, err);
+    }
+    s->retried_count = 0;
+    return cls;
 }

@@ -79,6 +79,8 @@ enum err_class kafka_state_put_retried(const struct kafka_state_writer *w, int64
  */
 enum err_class kafka_state_put_tally(const struct kafka_state_writer *w, struct kafka_state *s,
                                      const struct tally_row *rows, size_t count, struct err *err);
+/* Notes and ledger are those of another journal: they go. */
+enum err_class kafka_state_forget(const struct kafka_state_writer *w, struct kafka_state *s, struct err *err);
 /* Minutes that have become too old go into `older` (R12). */
 enum err_class kafka_state_fold(const struct kafka_state_writer *w, struct kafka_state *s, int64_t newest_arrival_us,
                                 struct err *err);

@@ -59,7 +59,7 @@ static const struct kafka_setting producer_defaults[] = {
     {"compression.type", "lz4"},
     {"linger.ms", "5"},
     {"queue.buffering.max.kbytes", "65536"},
-    {"message.max.bytes", "10485760"},
+    {"message.max.bytes", "14680064"},
 };
 
 static const struct kafka_setting consumer_defaults[] = {
@@ -347,9 +347,7 @@ static enum err_class class_of(rd_kafka_resp_err_t code, const struct kafka_caus
     case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
         *ret_exit = EXIT_NOPERM;
         return ERR_REJECT;
-    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
     case RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR:
     case RD_KAFKA_RESP_ERR_INVALID_CONFIG:
     case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:

@@ -69,7 +69,9 @@ static enum err_class finish(struct kafka_sink *s, int64_t deadline_us, struct e
 {
     s->tried = s->batch + 1;
     enum err_class cls = kafka_writer_commit(s->writer, deadline_us, err);
-    cls = cls ? cls : failpoint_err("kafka_sink.committed", err);
+    if (cls == ERR_NONE && failpoint("kafka_sink.committed")) { /* "failed here, committed there" */
+        cls = err_set(err, ERR_RETRY, EXIT_UNAVAILABLE, "kafka: the answer to a commit did not come");
+    }
     if (cls == ERR_NONE) {
         s->batch++;
         s->tried = 0;

@@ -41,6 +41,10 @@ class Failpoints(Killed):
         'recording': ('record.in_write',),
         'stream': ('follow.connected', 'heal.asked', 'heal.admitted'),
         'server': ('upstream.sending',),
+        # in test_kafka.py, for they need a broker, or one that is away
+        'kafka': ('kafka.in_append', 'kafka.committed'),
+        'kafka_away': ('kafka.spooled', 'kafka.drained'),
+        'on_topics': ('kafka_sink.in_commit', 'kafka_sink.committed'),      # struck in test_kafka_stats.py
     }
     ALSO_IN_PLAIN_RUN = {'task.loaded', 'ingest.appended', 'journal.in_append', 'sink.in_schema', 'sink.in_begin', 'sink.in_show',
                          'task.generation_begun', *COMMITS}

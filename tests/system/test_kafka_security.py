@@ -235,6 +235,10 @@ class Topics(Secured):
 
         kafka_security.allow(secured, '--operation', 'Write', '--operation', 'Describe', '--transactional-id', 'wikitally.acl',
                              '--resource-pattern-type', 'prefixed')
+        self.wait_for(lambda: [row for row in self.doctor(settings) if row[1] == 'transactions work'], what='the rights')
+        self.assert_found(self.doctor(settings), 'warn', 'the group "wikitally.results", because an ACL is missing', '--group')
+
+        kafka_security.allow(secured, '--operation', 'Read', '--group', 'wikitally.results')
         self.wait_for(lambda: {verdict for verdict, _, _ in self.doctor(settings)} == {'ok'}, what='the rights')
         self.run_once(settings)
         self.assert_all_there(settings)

@@ -44,7 +44,7 @@ KEYS = {
     'journal.create_topics': ('false', 'no', None),
     'journal.replication': ('3', 'three', '101'),
     'journal.compression': ('zstd', 'brotli', None),
-    'journal.linger': ('5ms', '5', '11s'),
+    'journal.linger': ('5ms', 'soon', '11s'),
     'journal.batch_size': ('64KiB', '64 KB', '17MiB'),
     'kafka.brokers': ('127.0.0.1:9092', None, 'x' * 2100),
     'kafka.username': ('wikitally', None, 'x' * 201),
