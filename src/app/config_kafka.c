@@ -130,12 +130,22 @@ static enum err_class check_secrets(const struct config *c, struct err *err)
     return ERR_NONE;
 }
 
+/* Is it one of the three? */
+static bool is_journal(const struct config *c, const char *name)
+{
+    struct str topic = str_of(c->journal.topic), s = str_of(name);
+    if (!c->journal_kafka || !str_starts(s, topic)) {
+        return false;
+    }
+    const char *rest = name + topic.len;
+    return *rest == 0 || strcmp(rest, ".state") == 0 || strcmp(rest, ".dead") == 0;
+}
+
 /* Each topic holds one thing. */
 static enum err_class check_taken(const struct config *c, const char *key, const char *name, size_t index,
                                   struct err *err)
 {
-    bool taken = strcmp(name, c->stats.state_topic) == 0 ||
-                 (c->journal_kafka && str_starts(str_of(name), str_of(c->journal.topic)));
+    bool taken = is_journal(c, name) || (strcmp(name, c->stats.state_topic) == 0 && c->stats.state_topic != name);
     for (size_t i = 0; i < index; i++) {
         taken = taken || strcmp(name, c->stats_topics[i].topic) == 0;
     }
@@ -150,6 +160,9 @@ static enum err_class check_taken(const struct config *c, const char *key, const
 static enum err_class check_stats(const struct config *c, struct err *err)
 {
     enum err_class cls = check_topic(c, "stats.state_topic", c->stats.state_topic, err);
+    if (!cls && c->stats_topic_count > 0) {
+        cls = check_taken(c, "stats.state_topic", c->stats.state_topic, 0, err);
+    }
     for (size_t i = 0; i < c->stats_topic_count && !cls; i++) {
         char key[CONFIG_KEY_MAX];
         snprintf(key, sizeof(key), "aggregations.%s.topic", c->stats_topics[i].aggregation);

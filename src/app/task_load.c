@@ -439,6 +439,9 @@ static enum err_class load_all(struct load *l, struct err *err)
     if (cls == ERR_NONE) {
         cls = generations_settle(l, err);
     }
+    if (cls == ERR_NONE && t->sink->ops->own != NULL) {
+        cls = t->sink->ops->own(t->sink, err);
+    }
     arena_reset(&t->generation_memory);
     for (size_t i = 0; i < t->aggregation_count && cls == ERR_NONE; i++) {
         latest_keep(t, i, &l->stored[i]);

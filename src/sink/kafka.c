@@ -180,8 +180,21 @@ static enum err_class prepare(struct sink *base, const struct result_schema *con
                                                         .shown = -1};
     }
     cls = topics_need(s, err);
-    cls = cls ? cls : ready(s, err);
-    return cls ? cls : claim(s, err);
+    return cls ? cls : kafka_sink_load(s, err);
+}
+
+/* Not before the task has found that it may go on: who is refused must not have stopped the one that writes. */
+static enum err_class own(struct sink *base, struct err *err)
+{
+    struct kafka_sink *s = kafka_of(base);
+    enum err_class cls = ready(s, err);
+    if (cls == ERR_NONE && !s->claimed) {
+        cls = claim(s, err);
+        if (cls != ERR_NONE) {
+            spend(s);
+        }
+    }
+    return cls;
 }
 
 static enum err_class generations(struct sink *base, size_t aggregation, struct arena *arena,
@@ -189,7 +202,7 @@ static enum err_class generations(struct sink *base, size_t aggregation, struct 
                                   struct err *err)
 {
     struct kafka_sink *s = kafka_of(base);
-    enum err_class cls = ready(s, err);
+    enum err_class cls = s->claimed ? ready(s, err) : ERR_NONE;
     if (cls != ERR_NONE) {
         return cls;
     }
@@ -230,11 +243,11 @@ static enum err_class begin(struct sink *base, size_t aggregation, const struct 
                             struct err *err)
 {
     struct kafka_sink *s = kafka_of(base);
-    int64_t deadline_us = clock_mono(&clock_real) + KAFKA_COMMIT_US;
-    enum err_class cls = ready(s, err);
+    enum err_class cls = own(base, err);
     if (cls != ERR_NONE) {
         return cls;
     }
+    int64_t deadline_us = clock_mono(&clock_real) + KAFKA_COMMIT_US;
     struct kafka_aggregation *a = &s->aggregations[aggregation];
     bool repeat = a->generation_count > 0 && generation_same(&a->generations[a->generation_count - 1], g);
     if (!repeat && g->number != (int64_t)a->generation_count) {
@@ -256,7 +269,7 @@ static enum err_class line(struct sink *base, size_t aggregation, int64_t genera
                            struct arena *arena, struct task_line *ret_line, bool *ret_found, struct err *err)
 {
     struct kafka_sink *s = kafka_of(base);
-    enum err_class cls = ready(s, err);
+    enum err_class cls = s->claimed ? ready(s, err) : ERR_NONE;
     const struct kafka_lane *lane =
         cls ? NULL : kafka_lane_of(&s->aggregations[aggregation], generation, partition, false);
     *ret_found = lane != NULL;
@@ -350,7 +363,7 @@ static bool is_there(struct kafka_sink *s, const struct task_commit *commit)
 static enum err_class commit(struct sink *base, const struct task_commit *commit, struct err *err)
 {
     struct kafka_sink *s = kafka_of(base);
-    enum err_class cls = ready(s, err);
+    enum err_class cls = own(base, err);
     if (cls != ERR_NONE) {
         return cls;
     }
@@ -413,6 +426,7 @@ static const struct sink_ops kafka_ops = {
     .prepare = prepare,
     .generations = generations,
     .begin = begin,
+    .own = own,
     .line = line,
     .commit = commit,
     .close = sink_close,

@@ -28,6 +28,9 @@ struct sink_ops {
                                   struct err *err);
     /* Stores a new generation (number = the last + 1); shown at once if `show`. */
     enum err_class (*begin)(struct sink *s, size_t aggregation, const struct generation *g, bool show, struct err *err);
+    /* NULL, or: from now on this one writes, and whoever did before does not any more. After what is stored was found
+     * fit to go on from, before lines are read; called again it does nothing. */
+    enum err_class (*own)(struct sink *s, struct err *err);
     /* The stored line, in arena. *ret_found false: nothing was ever committed. */
     enum err_class (*line)(struct sink *s, size_t aggregation, int64_t generation, uint32_t partition,
                            struct arena *arena, struct task_line *ret_line, bool *ret_found, struct err *err);
