@@ -63,8 +63,9 @@ const struct kafka_cause *kafka_client_cause(struct kafka_client *c, rd_kafka_re
 void kafka_client_said(struct kafka_client *c, char *out, size_t size);
 
 /* Says in words what went wrong: "kafka BROKERS: CONTEXT: CAUSE (what librdkafka said last of its connections)".
- * -> ERR_REJECT/EXIT_NOPERM: a refusal; ERR_REJECT/EXIT_CONFIG: what the cluster will never take; ERR_FATAL/EXIT_FENCED: a newer producer
- * of the same transactional.id; ERR_RETRY/EXIT_UNAVAILABLE: everything that may pass. */
+ * -> ERR_REJECT/EXIT_NOPERM: a refusal; ERR_REJECT/EXIT_CONFIG: what the cluster will never take;
+ * ERR_FATAL/EXIT_FENCED: a newer producer of the same transactional.id; ERR_RETRY/EXIT_UNAVAILABLE: everything that may
+ * pass. */
 enum err_class kafka_error(struct kafka_client *c, struct err *err, rd_kafka_resp_err_t code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
