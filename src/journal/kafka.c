@@ -97,7 +97,7 @@ static enum err_class fenced(const struct kafka_journal *j, struct err *err)
 
 static enum err_class owner_check(const struct kafka_journal *j, struct err *err)
 {
-    return j->claimed && strcmp(j->state.owner, j->owner) != 0 && !fault("CK4.owner") ? fenced(j, err) : ERR_NONE;
+    return j->claimed && strcmp(j->state.owner, j->owner) != 0 ? fenced(j, err) : ERR_NONE;
 }
 
 /* ---- the producer */

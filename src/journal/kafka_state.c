@@ -243,17 +243,20 @@ static enum err_class message_read(struct kafka_state *s, const rd_kafka_message
 
 enum err_class kafka_state_refresh(struct kafka_state *s, struct kafka_feed *feed, struct err *err)
 {
-    for (;;) {
+    int64_t head, end;
+    enum err_class cls = kafka_feed_bounds(feed, true, KAFKA_WAIT_US, &head, &end, err);
+    while (cls == ERR_NONE && s->next < end) { /* as it is now: who writes often would keep us here */
         struct kafka_page page;
-        enum err_class cls = kafka_feed_read(feed, s->next, 0, KAFKA_PAGE_MAX, KAFKA_WAIT_US, &page, err);
+        cls = kafka_feed_read(feed, s->next, 0, KAFKA_PAGE_MAX, KAFKA_WAIT_US, &page, err);
         for (size_t i = 0; cls == ERR_NONE && i < page.count; i++) {
             cls = message_read(s, page.messages[i], err);
             s->next = page.messages[i]->offset + 1;
         }
-        if (cls != ERR_NONE || page.count == 0) {
-            return cls;
+        if (cls == ERR_NONE && page.count == 0) {
+            break;
         }
     }
+    return cls;
 }
 
 /* ---- writing */

@@ -262,7 +262,8 @@ enum err_class kafka_feed_bounds(struct kafka_feed *f, bool fresh, int64_t wait_
         }
     }
     int64_t end = f->next > f->end ? f->next : f->end;
-    end = f->at_end ? f->next : end; /* there are only marks behind */
+    bool only_marks = f->at_end && f->end <= f->marks_end;
+    end = only_marks ? f->next : end;
     *ret_head = f->head;
     *ret_end = end > f->head ? end : f->head;
     return ERR_NONE;

@@ -9,7 +9,7 @@
  *           "title":"Title","count":3,"shard":0,"revision":730,"final":true,"epoch":0,"generation":0}
  *
  * Columns have the names that results.db has; a column that has none is null. A later record of the same key replaces
- * the earlier one; its (epoch, revision, final) is higher. `window_end` and the times are RFC 3339, UTC.
+ * the earlier one; its (generation, epoch, revision, final) is higher. `window_end` and the times are RFC 3339, UTC.
  *
  * Where the task stands goes into the same transaction: STATE, one partition, compacted, with the keys
  *   batch                        lines batch=NUMBER, owner=INSTANCE

@@ -134,11 +134,13 @@ static bool read_message(struct kafka_sink *s, const rd_kafka_message_t *m)
 
 static enum err_class read_all(struct kafka_sink *s, struct kafka_feed *feed, struct err *err)
 {
-    for (int64_t next = 0;;) {
+    int64_t head, end, next = 0;
+    enum err_class cls = kafka_feed_bounds(feed, true, KAFKA_WAIT_US, &head, &end, err);
+    while (cls == ERR_NONE && next < end) { /* as it is now: who writes often would keep us here */
         struct kafka_page page;
-        enum err_class cls = kafka_feed_read(feed, next, 0, KAFKA_PAGE_MAX, KAFKA_WAIT_US, &page, err);
+        cls = kafka_feed_read(feed, next, 0, KAFKA_PAGE_MAX, KAFKA_WAIT_US, &page, err);
         if (cls != ERR_NONE || page.count == 0) {
-            return cls;
+            break;
         }
         for (size_t i = 0; i < page.count; i++) {
             next = page.messages[i]->offset + 1;
@@ -148,6 +150,7 @@ static enum err_class read_all(struct kafka_sink *s, struct kafka_feed *feed, st
             }
         }
     }
+    return cls;
 }
 
 enum err_class kafka_sink_load(struct kafka_sink *s, struct err *err)
