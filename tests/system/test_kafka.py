@@ -420,7 +420,7 @@ class Twice(OnKafka):
         file = self.synth(2000 * ROUNDS + 2500, 71, late=0.01)
         directories = [self.directory, self.folder / 'second']
         self.on_kafka(directories[1], self.topic)
-        arguments = [self.run_arguments(f'replay:{file}', '--speed', 15, directory=directory) for directory in directories]
+        arguments = [self.run_arguments(f'replay:{file}', '--speed', 8, directory=directory) for directory in directories]
         with contextlib.ExitStack() as stack:
             first = stack.enter_context(self.running(*arguments[0]))
             self.wait_for_progress(first, 300)
