@@ -158,7 +158,7 @@ static enum err_class begin_at(struct kafka_feed *f, int64_t from, struct err *e
 /* `next` is outside of what the log has. */
 static enum err_class out_of_range(struct kafka_feed *f, int64_t wait_us, struct err *err)
 {
-    int64_t head, end, next = f->next;
+    int64_t head = 0, end = 0, next = f->next;
     enum err_class cls = kafka_feed_bounds(f, true, wait_us, &head, &end, err);
     if (cls != ERR_NONE) {
         return cls;
