@@ -215,9 +215,13 @@ void kafka_group_tell(struct kafka_client *c, const char *group, const char *top
         rd_kafka_topic_partition_t *p = rd_kafka_topic_partition_list_add(offsets, topic, list[i].partition);
         p->offset = list[i].offset;
         p->metadata_size = strlen(list[i].metadata);
-        p->metadata = strdup(list[i].metadata); /* librdkafka frees it */
+        p->metadata = (void *)(uintptr_t)list[i].metadata; /* borrowed, until it was copied */
     }
     rd_kafka_AlterConsumerGroupOffsets_t *alter = rd_kafka_AlterConsumerGroupOffsets_new(group, offsets);
+    for (int i = 0; i < offsets->cnt; i++) {
+        offsets->elems[i].metadata = NULL;
+        offsets->elems[i].metadata_size = 0;
+    }
     rd_kafka_AlterConsumerGroupOffsets(kafka_client_handle(c), &alter, 1, NULL, answers);
     rd_kafka_AlterConsumerGroupOffsets_destroy(alter);
     rd_kafka_topic_partition_list_destroy(offsets);
