@@ -18,6 +18,13 @@ static enum err_class tail_close(struct task *t, uint32_t p, int64_t from, struc
     if (cls != ERR_NONE || from >= end || page.count > 0) {
         return cls;
     }
+    /* Once more: a topic's end may have been marks only, which the look has shown. */
+    int64_t again = end;
+    cls = journal_reader_bounds(t->reader, p, &head, &again, err);
+    end = again < end ? again : end;
+    if (cls != ERR_NONE || from >= end) {
+        return cls;
+    }
     for (size_t i = 0; i < t->aggregation_count; i++) {
         lane_hole_at_end(t->aggregations[i].lanes[p], end, clock_wall(t->clock));
     }

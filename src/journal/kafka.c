@@ -164,6 +164,7 @@ struct append {
     const struct batch *batch;
     const struct note *position; /* that goes with records; NULL: into the state */
     char number[32];             /* of the batch */
+    bool stands;                 /* its position goes into the state */
     int64_t deadline_us;
 };
 
@@ -222,7 +223,8 @@ static bool stands_long(const struct kafka_journal *j)
 static void position_keep(struct append *a)
 {
     struct kafka_journal *j = a->j;
-    j->position_stands = a->position == NULL || stands_long(j);
+    j->position_stands = a->stands;
+    j->position_batch = j->state.batch;
     j->position_stands_us = j->position_stands ? clock_mono(&clock_real) : j->position_stands_us;
     buf_clear(&j->position);
     if (a->position != NULL) {
@@ -241,7 +243,7 @@ void kafka_journal_leave(struct kafka_journal *j)
     const struct note note = {STR("position"), buf_str(&j->position)};
     int64_t deadline_us = clock_mono(&clock_real) + LEAVE_US;
     const struct kafka_state_writer w = {j->writer, j->place.state_topic, deadline_us};
-    enum err_class cls = kafka_state_put_note(&w, &note, j->state.batch, &ignored);
+    enum err_class cls = kafka_state_put_note(&w, &note, j->position_batch, &ignored);
     if (cls == ERR_NONE && kafka_writer_commit(j->writer, deadline_us, &ignored) != ERR_NONE) {
         diag_debug("journal", "%s", ignored.text);
     }
@@ -253,11 +255,12 @@ static enum err_class rest_add(struct append *a, struct err *err)
     const struct batch *b = a->batch;
     const struct kafka_state_writer w = {j->writer, j->place.state_topic, a->deadline_us};
     enum err_class cls = ERR_NONE;
+    a->stands = a->position == NULL || stands_long(j);
     for (size_t i = 0; i < b->dead_count && cls == ERR_NONE; i++) {
         cls = kafka_dead_put(j, &b->dead[i], a->deadline_us, err);
     }
     for (size_t i = 0; i < b->note_count && cls == ERR_NONE; i++) {
-        if (&b->notes[i] != a->position || stands_long(j)) {
+        if (&b->notes[i] != a->position || a->stands) {
             cls = kafka_state_put_note(&w, &b->notes[i], j->state.batch + 1, err);
         }
     }

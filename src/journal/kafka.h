@@ -49,6 +49,7 @@ struct kafka_journal {
     /* The position of the last batch, which stands with a record that retention may take before another comes: so it
      * goes into the state too, now and then and at the end. */
     struct buf position;
+    int64_t position_batch;     /* whose it is */
     bool position_stands;       /* in the state */
     int64_t position_stands_us; /* monotonic: since when one does */
     int64_t newest_arrival_us, folded_minute;

@@ -230,7 +230,9 @@ static enum err_class bounds(struct journal_reader *base, uint32_t p, int64_t *r
     enum err_class cls = kafka_feed_bounds(data_feed(r, p), fresh, KAFKA_WAIT_US, ret_head, ret_end, err);
     r->asked_us[p] = fresh && cls == ERR_NONE ? now_us : r->asked_us[p];
     int64_t known = known_end(r, p);
-    *ret_end = *ret_end < known ? known : *ret_end;
+    if (*ret_end < known && !kafka_feed_reaches(r->data[p], known)) {
+        *ret_end = known;
+    }
     return cls;
 }
 

@@ -155,6 +155,11 @@ static enum err_class begin_at(struct kafka_feed *f, int64_t from, struct err *e
 
 /* ---- reading */
 
+bool kafka_feed_reaches(const struct kafka_feed *f, int64_t known_end)
+{
+    return f->at_end && (f->next >= known_end || f->marks_end >= known_end);
+}
+
 /* `next` is outside of what the log has. */
 static enum err_class out_of_range(struct kafka_feed *f, int64_t wait_us, struct err *err)
 {
@@ -228,7 +233,7 @@ enum err_class kafka_feed_read(struct kafka_feed *f, int64_t from, int64_t known
         rd_kafka_poll(f->consumer->rk, 0); /* errors of the connection */
         ssize_t given = rd_kafka_consume_batch_queue(f->queue, timeout_ms, f->messages, max);
         rd_kafka_resp_err_t code = sort_out(f, given > 0 ? (size_t)given : 0);
-        bool end = f->at_end && f->next >= known_end;
+        bool end = kafka_feed_reaches(f, known_end);
         if (f->count > 0 || (end && code == RD_KAFKA_RESP_ERR_NO_ERROR)) {
             break;
         }

@@ -36,13 +36,15 @@ struct kafka_page {
 };
 /* The first records at or after `from`, at most max. Waits until there is one or it is known that there is none, at
  * most wait_us: then ERR_RETRY. An offset beyond the end is as one at the end. `known_end`: up to there records are
- * committed, as the caller knows (0: nothing known): what was seen of the end before that is no end. */
+ * committed, or marks, as the caller knows (0: nothing known): what was seen of the end before that is no end. */
 enum err_class kafka_feed_read(struct kafka_feed *f, int64_t from, int64_t known_end, size_t max, int64_t wait_us,
                                struct kafka_page *ret_page, struct err *err);
 /* Head and end (behind the last committed record, or a little further: marks count, until a read came to the end). Asks
  * the broker when `fresh`, or when nothing is known yet. */
 enum err_class kafka_feed_bounds(struct kafka_feed *f, bool fresh, int64_t wait_us, int64_t *ret_head, int64_t *ret_end,
                                  struct err *err);
+/* Was the end seen, and does it lie at or behind this offset? Then there is no record before it that was not given. */
+bool kafka_feed_reaches(const struct kafka_feed *f, int64_t known_end);
 /* Where a reader that has all records before `position` stands: behind the marks that follow, if there is nothing else,
  * so that it is not behind. */
 int64_t kafka_feed_standing(const struct kafka_feed *f, int64_t position);

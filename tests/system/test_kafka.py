@@ -521,6 +521,17 @@ class Failpoints(OnKafka):
                 self.judge(file, directory, directory.name, oracle=False)
 
 
+class Quiet(OnKafka):
+    def test_R7_partitions_that_get_nothing_more(self):
+        """What stands behind their last record are marks: they are at their end, nothing is waited for, and no gap is booked."""
+        more = ('--set', 'journal.partitions=4')
+        for until in (200, 202):
+            done = self.follow('synthetic:max', *more, until=until)
+            self.assertNotIn('trying again', done.err)
+        self.assert_balanced()
+        self.assertEqual({(row['records'], row['gap']) for row in self.tsv('ledger', '--total') if row['ledger'] != 'source'}, {('202', '0')})
+
+
 class Refusals(OnKafka):
     def refused(self, file, pattern, code=CONFIG, directory=None, more=()):
         done = self.follow(f'replay:{file}', *more, directory=directory, code=code)
