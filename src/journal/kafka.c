@@ -97,7 +97,7 @@ static enum err_class fenced(const struct kafka_journal *j, struct err *err)
 
 static enum err_class owner_check(const struct kafka_journal *j, struct err *err)
 {
-    return j->claimed && strcmp(j->state.owner, j->owner) != 0 ? fenced(j, err) : ERR_NONE;
+    return kafka_claim_is_lost(&j->claim, j->state.claim, j->state.next) ? fenced(j, err) : ERR_NONE;
 }
 
 /* ---- the producer */
@@ -134,7 +134,7 @@ enum err_class kafka_journal_ready(struct kafka_journal *j, struct err *err)
     }
     kafka_writer_close(TAKE(j->writer));
     enum err_class cls = ERR_NONE;
-    if (j->claimed) { /* who was fenced must not fence the other one in turn (C-K10) */
+    if (j->claim.at >= 0) { /* who was fenced must not fence the other one in turn (C-K10) */
         cls = state_load(j, err);
         cls = cls ? cls : owner_check(j, err);
     }
@@ -270,7 +270,8 @@ static enum err_class rest_add(struct append *a, struct err *err)
         cls = kafka_state_fold(&w, &j->state, j->newest_arrival_us, err);
         j->folded_minute = minute;
     }
-    return cls ? cls : kafka_state_put_batch(&w, j->state.batch + 1, j->owner, j->before, j->base.info.partitions, err);
+    return cls ? cls
+               : kafka_state_put_batch(&w, j->state.batch + 1, j->claim.owner, j->before, j->base.info.partitions, err);
 }
 
 static int64_t batch_bytes(const struct batch *b)
@@ -387,7 +388,7 @@ static enum err_class spool_put(struct kafka_journal *j, const struct batch *bat
 {
     struct err why = {0};
     bool first = kafka_spool_count(j->spool) == 0;
-    enum err_class cls = kafka_spool_put(j->spool, j->last + 1, j->owner, batch, &why);
+    enum err_class cls = kafka_spool_put(j->spool, j->last + 1, j->claim.owner, batch, &why);
     if (cls != ERR_NONE) {
         *err = why;
         return cls;

@@ -35,9 +35,8 @@ struct kafka_journal {
     int64_t batch_max; /* bytes that the topic takes at once */
     struct clock *clock;
     bool read_only;
-    char owner[OWNER_SIZE];
-    bool anew;    /* the topic is another than the state speaks of, and was adopted */
-    bool claimed; /* it was ours once: another owner means that we were fenced */
+    struct kafka_claim claim;
+    bool anew; /* the topic is another than the state speaks of, and was adopted */
     struct kafka_writer *writer;
     struct kafka_state state;       /* as committed, while the writer is good */
     struct kafka_spool *spool;      /* NULL: none */

@@ -4,7 +4,6 @@
  */
 #include "base/clock.h"
 #include "base/diag.h"
-#include "base/hash.h"
 #include "journal/kafka.h"
 #include "journal/lock.h"
 
@@ -179,11 +178,27 @@ static enum err_class claim(struct kafka_journal *j, bool with_journal, struct e
     for (uint32_t p = 0; p < j->base.info.partitions; p++) {
         j->before[p] = j->offsets[p] + 1;
     }
-    cls = cls ? cls : kafka_state_put_batch(&w, j->state.batch + 1, j->owner, j->before, j->base.info.partitions, err);
+    cls = cls ? cls
+              : kafka_state_put_batch(&w, j->state.batch + 1, j->claim.owner, j->before, j->base.info.partitions, err);
     cls = cls ? cls : kafka_writer_commit(j->writer, deadline_us, err);
     if (cls == ERR_NONE) {
         j->last = ++j->state.batch;
-        j->claimed = true;
+    } else {
+        kafka_writer_close(TAKE(j->writer));
+    }
+    return cls;
+}
+
+/* Who was there before may fence us once more, and sees our claim then. */
+static enum err_class claim_until_it_holds(struct kafka_journal *j, bool with_journal, struct err *err)
+{
+    enum err_class cls = ERR_NONE;
+    bool again = true;
+    for (int i = 1; again; i++) {
+        cls = kafka_journal_ready(j, err);
+        again = cls == ERR_NONE;
+        cls = cls ? cls : claim(j, with_journal, err);
+        again = again && cls == ERR_FATAL && err_exit_code(err) == EXIT_FENCED && i < KAFKA_CLAIM_TRIES;
     }
     return cls;
 }
@@ -279,8 +294,9 @@ static enum err_class open_to_write(struct kafka_journal *j, const struct journa
     cls = cls ? cls : kafka_journal_ready(j, err);
     cls = cls ? cls : topic_check(j, options->adopt, err);
     cls = cls ? cls : identity(j, options, &changed, err);
+    cls = cls ? cls : kafka_claim_say(&j->claim, &j->place.client, j->place.state_topic, KAFKA_WAIT_US, err);
     cls = cls ? cls : spool_settle(j, options, err);
-    cls = cls ? cls : claim(j, changed, err);
+    cls = cls ? cls : claim_until_it_holds(j, changed, err);
     for (uint32_t p = 0; cls == ERR_NONE && p < j->base.info.partitions; p++) {
         j->ends[p] = 0; /* what was there before: as the log says */
     }
@@ -353,8 +369,7 @@ enum err_class journal_open_kafka(const struct journal_options *options, struct 
     j->lock_fd = -1;
     j->newest_arrival_us = TIME_NONE;
     j->folded_minute = INT64_MIN / 2;
-    snprintf(j->owner, sizeof(j->owner), "%016llx%016llx", (unsigned long long)hash_random_seed(),
-             (unsigned long long)hash_random_seed());
+    kafka_claim_init(&j->claim);
     enum err_class cls = options->directory == NULL ? ERR_NONE : lock_take(options->directory, &j->lock_fd, e);
     cls = cls ? cls : options->read_only ? open_to_read(j, options, e) : open_to_write(j, options, e);
     if (cls != ERR_NONE) {

@@ -9,6 +9,7 @@
  *   journal             lines NAME=VALUE: version, id, seed, epoch, created_us, partitions, source
  *   batch               lines batch=NUMBER, owner=INSTANCE, ends=OFFSET,OFFSET,...: the last transaction, whose it was,
  *                       and where the partitions ended before it, at least
+ *   claim               who writes (kafka/claim.h)
  *   note/NAME           a note (base/record.h), behind a line batch=NUMBER. "position" stands here only where it could
  *                       not go with a record, in the header "position" beside the header "batch": the higher batch wins
  *   tally/SIDE/MINUTE   the source ledger's row: absolute counts by bucket, separated by blanks
@@ -19,6 +20,7 @@
 
 #include "base/buf.h"
 #include "journal/inside.h"
+#include "kafka/claim.h"
 #include "kafka/feed.h"
 #include "kafka/writer.h"
 
@@ -27,7 +29,7 @@
 #define HEADER_KIND "wikitally.kind"
 #define HEADER_ARRIVAL "wikitally.arrival" /* "none": the timestamp is not when it arrived, nobody knows that */
 
-enum { KAFKA_WAIT_US = 3000000, POSITION_HEADER_MAX = 32 << 10, OWNER_SIZE = 33 };
+enum { KAFKA_WAIT_US = 3000000, POSITION_HEADER_MAX = 32 << 10 };
 
 struct kept_note {
     char *key;
@@ -42,8 +44,9 @@ struct retried {
 struct kafka_state {
     bool found; /* "journal" was read: it is ours */
     struct journal_info info;
-    int64_t batch; /* 0: none yet */
-    char owner[OWNER_SIZE];
+    int64_t batch;                /* 0: none yet */
+    char owner[KAFKA_OWNER_SIZE]; /* of the last batch */
+    char claim[KAFKA_OWNER_SIZE]; /* who writes */
     int64_t ends[PARTITION_MAX];
     struct kept_note *notes;
     size_t note_count;

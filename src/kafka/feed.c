@@ -223,6 +223,7 @@ enum err_class kafka_feed_read(struct kafka_feed *f, int64_t from, int64_t known
     int64_t until_us = clock_mono(&clock_real) + wait_us;
     bool again = f->next == from && (f->queue != NULL || f->at_end);
     enum err_class cls = ERR_NONE;
+    known_end = known_end > f->end ? known_end : f->end; /* the broker said so, maybe after it said EOF */
     messages_drop(f);
     if (!again || f->queue == NULL) {
         f->base = 0;

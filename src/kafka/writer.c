@@ -9,6 +9,7 @@
 #include "base/diag.h"
 #include "base/fault.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { SLICE_MS = 200 };
@@ -174,4 +175,33 @@ enum err_class kafka_writer_commit(struct kafka_writer *w, int64_t deadline_us, 
 bool kafka_writer_is_spent(const struct kafka_writer *w)
 {
     return w->spent;
+}
+
+static void sent(const rd_kafka_message_t *message, void *ctx)
+{
+    delivered(message, NULL);
+    *(rd_kafka_resp_err_t *)ctx = message->err;
+}
+
+enum err_class kafka_send(const struct kafka_options *kafka, const struct kafka_record *r, int64_t wait_us,
+                          struct err *err)
+{
+    char wait[32];
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+    struct kafka_callbacks callbacks = {.delivered = sent, .ctx = &code};
+    struct kafka_writer w = {0};
+    snprintf(wait, sizeof(wait), "%lld", (long long)(wait_us / US_PER_MS));
+    const struct kafka_setting setting = {"message.timeout.ms", wait};
+    enum err_class cls = kafka_client_new(kafka, RD_KAFKA_PRODUCER, &setting, 1, &callbacks, &w.client, err);
+    if (cls != ERR_NONE) {
+        return cls;
+    }
+    w.rk = kafka_client_handle(w.client);
+    cls = kafka_writer_add(&w, r, clock_mono(&clock_real) + wait_us, err);
+    if (cls == ERR_NONE) {
+        rd_kafka_flush(w.rk, (int)(wait_us / US_PER_MS));
+        cls = code ? kafka_error(w.client, err, code, "writing to topic \"%s\"", r->topic) : ERR_NONE;
+    }
+    kafka_client_free(w.client);
+    return cls;
 }

@@ -52,6 +52,9 @@ enum err_class kafka_writer_add(struct kafka_writer *w, const struct kafka_recor
 /* ERR_NONE: all of it is there, and readers of what is committed see it. ERR_FATAL/EXIT_FENCED: another producer of the
  * same transactional.id came, or this one's transaction timed out at the broker (C-K4): the caller has to look. */
 enum err_class kafka_writer_commit(struct kafka_writer *w, int64_t deadline_us, struct err *err);
+/* One record outside of any transaction; ERR_NONE: the broker has it. ERR_RETRY: not within wait_us. */
+enum err_class kafka_send(const struct kafka_options *kafka, const struct kafka_record *r, int64_t wait_us,
+                          struct err *err);
 /* After a commit: may it be used for another, or must it be replaced before (C-K1)? */
 bool kafka_writer_is_spent(const struct kafka_writer *w);
 

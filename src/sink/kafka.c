@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/fault.h"
-#include "base/hash.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +42,7 @@ static void spend(struct kafka_sink *s)
 
 static enum err_class owner_check(const struct kafka_sink *s, struct err *err)
 {
-    if (!s->claimed || strcmp(s->owner, s->found_owner) == 0) {
+    if (!kafka_claim_is_lost(&s->claim, s->found_claim, s->read_to)) {
         return ERR_NONE;
     }
     return err_set(err, ERR_FATAL, EXIT_FENCED, "another instance took over the task that writes to \"%s\"",
@@ -61,7 +60,7 @@ static enum err_class put_batch(struct kafka_sink *s, int64_t deadline_us, struc
 {
     AUTO(buf) struct buf text = {0};
     int64_t number = s->batch + 1;
-    buf_addf(&text, "batch=%lld\nowner=%s\n", (long long)number, s->owner);
+    buf_addf(&text, "batch=%lld\nowner=%s\n", (long long)number, s->claim.owner);
     return put_state(s, "batch", &text, deadline_us, err);
 }
 
@@ -79,7 +78,8 @@ static enum err_class finish(struct kafka_sink *s, int64_t deadline_us, struct e
     return cls;
 }
 
-/* Says who writes now, which whoever did before sees. */
+/* A transaction of our own, behind which lines are ours: whoever was there before has ended it all, or fences us now.
+ */
 static enum err_class claim(struct kafka_sink *s, struct err *err)
 {
     int64_t deadline_us = clock_mono(&clock_real) + KAFKA_COMMIT_US;
@@ -87,6 +87,9 @@ static enum err_class claim(struct kafka_sink *s, struct err *err)
     cls = cls ? cls : put_batch(s, deadline_us, err);
     cls = cls ? cls : finish(s, deadline_us, err);
     s->claimed = s->claimed || cls == ERR_NONE;
+    if (cls != ERR_NONE) {
+        spend(s);
+    }
     return cls;
 }
 
@@ -98,7 +101,7 @@ static enum err_class ready(struct kafka_sink *s, struct err *err)
     }
     enum err_class cls = ERR_NONE;
     spend(s);
-    if (s->claimed) {
+    if (s->claim.at >= 0) {
         cls = kafka_sink_load(s, err);
         cls = cls ? cls : owner_check(s, err);
     }
@@ -187,11 +190,12 @@ static enum err_class prepare(struct sink *base, const struct result_schema *con
 static enum err_class own(struct sink *base, struct err *err)
 {
     struct kafka_sink *s = kafka_of(base);
-    enum err_class cls = ready(s, err);
-    if (cls == ERR_NONE && !s->claimed) {
+    enum err_class cls = kafka_claim_say(&s->claim, &s->client, s->state_topic, KAFKA_WAIT_US, err);
+    cls = cls ? cls : ready(s, err);
+    for (int i = 1; cls == ERR_NONE && !s->claimed; i++) {
         cls = claim(s, err);
-        if (cls != ERR_NONE) {
-            spend(s);
+        if (cls == ERR_FATAL && err_exit_code(err) == EXIT_FENCED && i < KAFKA_CLAIM_TRIES) {
+            cls = ready(s, err); /* by whoever was there before, who sees our claim now */
         }
     }
     return cls;
@@ -453,8 +457,7 @@ enum err_class sink_open_kafka(const struct sink_kafka_options *options, struct 
     s->retention_us = options->retention_us;
     s->given = options->topics;
     s->given_count = options->topic_count;
-    snprintf(s->owner, sizeof(s->owner), "%016llx%016llx", (unsigned long long)hash_random_seed(),
-             (unsigned long long)hash_random_seed());
+    kafka_claim_init(&s->claim);
     *ret_sink = &s->base;
     return ERR_NONE;
 }

@@ -12,6 +12,7 @@
  * the earlier one; its (generation, epoch, revision, final) is higher. `window_end` and the times are RFC 3339, UTC.
  *
  * Where the task stands goes into the same transaction: STATE, one partition, compacted, with the keys
+ *   claim                        who writes (kafka/claim.h)
  *   batch                        lines batch=NUMBER, owner=INSTANCE
  *   generation/AGGREGATION/N     lines NAME=VALUE, the definition last
  *   shown/AGGREGATION            the number of the generation that readers should use
@@ -22,11 +23,12 @@
 
 #include "base/buf.h"
 #include "kafka/admin.h"
+#include "kafka/claim.h"
 #include "kafka/feed.h"
 #include "kafka/writer.h"
 #include "sink/shared.h"
 
-enum { KAFKA_WAIT_US = 3000000, KAFKA_COMMIT_US = 15000000, KAFKA_OWNER_SIZE = 33 };
+enum { KAFKA_WAIT_US = 3000000, KAFKA_COMMIT_US = 15000000 };
 
 struct kafka_lane {
     int64_t generation;
@@ -58,7 +60,9 @@ struct kafka_sink {
     struct kafka_aggregation *aggregations; /* by index of the schemas */
     size_t count;
     struct kafka_writer *writer;
-    char owner[KAFKA_OWNER_SIZE], found_owner[KAFKA_OWNER_SIZE];
+    struct kafka_claim claim;
+    char found_claim[KAFKA_OWNER_SIZE];
+    int64_t read_to; /* of STATE, when it was read last */
     int64_t batch;
     bool claimed;
     int64_t tried; /* number of the transaction whose outcome is not known; 0: none */

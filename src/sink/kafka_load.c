@@ -4,6 +4,7 @@
  */
 #include "sink/kafka.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct kafka_lane *kafka_lane_of(struct kafka_aggregation *a, int64_t generation, uint32_t partition, bool make)
@@ -55,7 +56,8 @@ static void forget(struct kafka_sink *s)
         arena_fini(&a->memory);
     }
     s->batch = 0;
-    s->found_owner[0] = 0;
+    s->found_claim[0] = 0;
+    s->read_to = 0;
 }
 
 static struct kafka_aggregation *find(struct kafka_sink *s, struct str name)
@@ -74,9 +76,6 @@ static void read_batch(struct kafka_sink *s, struct str text)
     while (str_split(&text, '\n', &line) && str_split(&line, '=', &name)) {
         if (str_eqz(name, "batch")) {
             (void)str_to_int64(line, &s->batch);
-        } else if (str_eqz(name, "owner") && line.len < sizeof(s->found_owner)) {
-            memcpy(s->found_owner, line.ptr, line.len);
-            s->found_owner[line.len] = 0;
         }
     }
 }
@@ -116,6 +115,11 @@ static bool read_message(struct kafka_sink *s, const rd_kafka_message_t *m)
         read_batch(s, value);
         return true;
     }
+    if (str_eqz(key, KAFKA_CLAIM_KEY)) {
+        snprintf(s->found_claim, sizeof(s->found_claim), "%.*s", value.len < KAFKA_OWNER_SIZE ? (int)value.len : 0,
+                 value.len > 0 ? value.ptr : "");
+        return true;
+    }
     if (!str_split(&key, '/', &kind) || !str_split(&key, '/', &name)) {
         return true; /* not ours */
     }
@@ -134,16 +138,16 @@ static bool read_message(struct kafka_sink *s, const rd_kafka_message_t *m)
 
 static enum err_class read_all(struct kafka_sink *s, struct kafka_feed *feed, struct err *err)
 {
-    int64_t head, end, next = 0;
+    int64_t head, end;
     enum err_class cls = kafka_feed_bounds(feed, true, KAFKA_WAIT_US, &head, &end, err);
-    while (cls == ERR_NONE && next < end) { /* as it is now: who writes often would keep us here */
+    while (cls == ERR_NONE && s->read_to < end) { /* as it is now: who writes often would keep us here */
         struct kafka_page page;
-        cls = kafka_feed_read(feed, next, 0, KAFKA_PAGE_MAX, KAFKA_WAIT_US, &page, err);
+        cls = kafka_feed_read(feed, s->read_to, 0, KAFKA_PAGE_MAX, KAFKA_WAIT_US, &page, err);
         if (cls != ERR_NONE || page.count == 0) {
             break;
         }
         for (size_t i = 0; i < page.count; i++) {
-            next = page.messages[i]->offset + 1;
+            s->read_to = page.messages[i]->offset + 1;
             if (!read_message(s, page.messages[i])) {
                 return err_set(err, ERR_FATAL, EXIT_DATA, "topic \"%s\" offset %lld cannot be understood",
                                s->state_topic, (long long)page.messages[i]->offset);

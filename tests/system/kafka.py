@@ -479,6 +479,18 @@ def produce(bootstrap, topic, records, transaction=None, **conf):
             must_not_fail(rd(f'{transaction}_transaction', handle, TIMEOUT_MS))
 
 
+def produce_in_transactions(bootstrap, topic, batches, **conf):
+    """As produce(), a transaction each, one right behind the other."""
+    conf.setdefault('transactional_id', f'test-{os.getpid()}-{time.time_ns()}')
+    with client(PRODUCER, bootstrap, {'linger_ms': 0, **conf}) as handle:
+        must_not_fail(rd('init_transactions', handle, TIMEOUT_MS))
+        for records in batches:
+            must_not_fail(rd('begin_transaction', handle))
+            for record in records:
+                produce_one(handle, topic.encode(), *record)
+            must_not_fail(rd('commit_transaction', handle, TIMEOUT_MS))
+
+
 def produce_one(handle, topic, partition, key, value, headers=(), timestamp=0):
     number, size, address = ctypes.c_int, ctypes.c_size_t, ctypes.c_char_p
     made = rd('headers_new', len(headers))

@@ -12,10 +12,12 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 import time
 import unittest
 
 import kafka
+import kafka_proxy
 import test_failpoints
 import test_resume
 import wikitally
@@ -30,15 +32,18 @@ ROUNDS = wikitally.size(2, 20)
 CONFIG, UNAVAILABLE, FENCED = 78, 69, 82
 RECOVERY = 30                                           # seconds from the broker's return to the next commit, at most
 
-broker = None
+broker = proxy = None
 house = None
 
 
 def setUpModule():
-    global broker, house
+    global broker, house, proxy
     house = tempfile.mkdtemp(prefix='wikitally-kafka-')
     unittest.addModuleCleanup(shutil.rmtree, house, ignore_errors=True)
-    broker = kafka.Broker(house)
+    proxy = kafka_proxy.Proxy()
+    unittest.addModuleCleanup(proxy.close)
+    broker = kafka.Broker(house, listeners={'PROXIED': 'PLAINTEXT'}, advertised={'PROXIED': proxy.address})
+    proxy.behind = broker.at['PROXIED']
     unittest.addModuleCleanup(broker.kill)
     broker.start()
 
@@ -398,7 +403,7 @@ class Outages(OnKafka):
                 self.assertIsNone(one.poll())
             self.stop(gone)
             broker.start()
-            self.assertEqual(process.wait(60), 0, self.log_of(process)[-2000:])
+            self.wait_for_end(process)
         self.judge(file)
 
     def test_B1_SIGTERM_while_the_broker_is_away_from_a_run(self):
@@ -426,14 +431,38 @@ class Twice(OnKafka):
             self.wait_for_progress(first, 300)
             for number in range(ROUNDS):
                 second = stack.enter_context(self.running(*arguments[(number + 1) % 2]))
-                self.assertEqual(first.wait(15), FENCED, self.log_of(first)[-2000:])
+                self.wait_for_end(first, FENCED, beside=second)
                 self.assertRegex(self.log_of(first), f'another instance took topic "{self.topic}" over')
                 self.wait_for_progress(second, 300)
                 first = second
-            self.assertEqual(first.wait(120), 0, self.log_of(first)[-2000:])
+            self.wait_for_end(first)
         self.judge(file, directories[ROUNDS % 2], oracle=False)
         self.follow(f'replay:{file}', directory=directories[(ROUNDS + 1) % 2])      # it only has to count
         self.assert_like(self.twin_of(file), directories[(ROUNDS + 1) % 2])
+
+
+    def test_CK10_the_first_does_not_fence_who_comes_second(self):
+        """Who was fenced looks whether somebody else is there: so it must be told before the other one's first transaction is through."""
+        file = self.synth(8000, 72, late=0)
+        directory = self.folder / 'second'
+        self.on_kafka(directory, self.topic, brokers=proxy.address)
+        name, held = f'wikitally.{self.topic}'.encode(), []
+
+        def handle(request):
+            if request.api == kafka_proxy.PRODUCE and request.names(name) and not held:
+                held.append(request)
+                time.sleep(4)
+            request.send()
+
+        self.addCleanup(setattr, proxy, 'handle', proxy.handle)
+        proxy.handle = handle
+        with self.running(*self.run_arguments(f'replay:{file}', '--speed', 8)) as first:
+            self.wait_for_progress(first, 300)
+            with self.running(*self.run_arguments(f'replay:{file}', '--speed', 8, directory=directory)) as second:
+                self.wait_for_end(first, FENCED, beside=second)
+                self.wait_for_progress(second, 300)
+                self.stop(second)
+        self.assertTrue(held)
 
 
 class Stopped(OnKafka):
@@ -655,6 +684,38 @@ class Foreign(OnKafka):
         self.assertEqual(collections.Counter(said) & collections.Counter(lines), collections.Counter([*lines, lines[1]]) & collections.Counter(lines))
         wanted = collections.Counter([*lines, lines[1]])
         self.assertEqual({line: n for line, n in collections.Counter(said).items() if line in wanted}, dict(wanted))
+
+    def test_R12_what_is_committed_while_the_end_is_looked_at(self):
+        """The end that was seen is not the end any more when the broker says where it is: what came in between is not gone."""
+        lines = self.synth(100, 113, late=0, duplicates=0).read_bytes().splitlines()
+        batches = [[(0, None, line, []) for line in lines[n:n + 10]] for n in range(0, len(lines), 10)]
+        self.fill(batches.pop())
+        self.on_kafka(self.directory, self.topic, brokers=proxy.address)
+        committing = threading.Lock()
+
+        def handle(request):
+            """Asked for the end: everything fetched is there; then something is committed, which is fetched a little later."""
+            if request.api == kafka_proxy.LIST_OFFSETS and request.names(self.topic.encode()) and committing.acquire(blocking=False):
+                with contextlib.suppress(IndexError):
+                    records = batches.pop()
+                    request.settle()
+                    kafka.produce(broker.bootstrap, self.topic, records, transaction='commit')
+                request.send(answered=True)
+                time.sleep(0.3)
+                committing.release()
+                return
+            request.send()
+
+        self.addCleanup(setattr, proxy, 'handle', proxy.handle)
+        proxy.handle = handle
+        with self.running('run', '--roles', 'tasks', '--data-dir', self.directory, '--listen', 'none') as process:
+            self.wait_for(lambda: process.poll() is not None or not batches, 120, 'that the end is asked for ten times', 0.5)
+            self.wait_for(lambda: process.poll() is not None or self.total('records') + self.total('gap') >= len(lines), 60, 'all of it', 0.5)
+            self.stop(process)
+        self.assertEqual((self.total('records'), self.total('gap')), (len(lines), 0))
+
+    def total(self, column):
+        return {row['ledger']: int(row[column] or 0) for row in self.tsv('ledger', '--total')}.get('bots', 0)
 
     def test_changes_in_avro_s_json(self):
         file = wikitally.capture(AVRO)

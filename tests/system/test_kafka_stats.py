@@ -11,17 +11,17 @@ import json
 import os
 import re
 import shutil
-import socket
 import sqlite3
-import struct
 import tempfile
 import threading
 import time
 import unittest
 
 import kafka
+import kafka_proxy
 import test_failpoints
 import wikitally
+from kafka_proxy import END, INIT, PRODUCE
 
 CAPTURE = 'recentchange-6rzan-firehose-2026-05-05.ndjson.gz'
 MIX = {'late': 0.02, 'duplicates': 0.01, 'poison': 0.001, 'canaries': True, 'rare': True}
@@ -49,13 +49,19 @@ NARROW = {name: BUILT_IN[name] for name in ('bots', 'timeseries', 'user_edit_cou
 
 broker = None
 proxy = None
+holds = {}                                              # {transactional.id: Hold}; who is not in it is let through
+
+
+def pass_on(request):
+    hold = next((hold for name, hold in list(holds.items()) if request.api in (PRODUCE, INIT, END) and request.names(name)), None)
+    (hold.handle if hold else kafka_proxy.Request.send)(request)
 
 
 def setUpModule():
     global broker, proxy
     house = tempfile.mkdtemp(prefix='wikitally-stats-')
     unittest.addModuleCleanup(shutil.rmtree, house, ignore_errors=True)
-    proxy = Proxy()
+    proxy = kafka_proxy.Proxy(pass_on)
     unittest.addModuleCleanup(proxy.close)
     broker = kafka.Broker(house, listeners={'PROXIED': 'PLAINTEXT'}, advertised={'PROXIED': proxy.address})
     proxy.behind = broker.at['PROXIED']
@@ -157,7 +163,7 @@ class OnTopics(wikitally.Case):
         self.declare()
 
     def tearDown(self):
-        proxy.forget()
+        holds.clear()
 
     # --------------------------------------------------------------------------------------------- configuration
 
@@ -444,7 +450,7 @@ class Outages(OnTopics):
                 broker.start()
                 waits.append(self.wait_for_commit(process, 10))
                 self.assert_not_ahead(readers[self.name])
-            self.assertEqual(process.wait(120), 0, self.log_of(process)[-2000:])
+            self.wait_for_end(process)
             self.assertRegex(self.log_of(process), r'(?m)warn task: stats: .*trying again$')
         self.judge()
         self.assert_balanced()
@@ -514,7 +520,7 @@ class Twice(OnTopics):
             self.wait_for_commit(first, 20)
             for number in (1, 0):
                 second = stack.enter_context(self.running(*tasks[number]))
-                self.assertEqual(first.wait(15), FENCED, self.log_of(first)[-2000:])
+                self.wait_for_end(first, FENCED, beside=second)
                 self.wait_for_commit(second, 20)
                 first = second
             self.stop(ingest)
@@ -542,7 +548,7 @@ class Twice(OnTopics):
             self.wait_for_commit(first, 20)
             done = self.follow(f'replay:{file}', directory=other, code=CONFIG)
             self.assertIn('--adopt', done.err)
-            self.assertEqual(first.wait(60), 0, self.log_of(first)[-2000:])
+            self.wait_for_end(first)
         self.judge()
 
 
@@ -641,9 +647,6 @@ class Refusals(OnTopics):
 
 # ----------------------------------------------------------------------------------------------------------------- a stale end
 
-PRODUCE, INIT, END = 0, 22, 26                          # api keys
-
-
 class Hold:
     """What becomes of one transactional.id's requests from its N-th end on. `what`: that request is held back, or its answer is lost, or
     the answers of all ends are until the producer is replaced. A request is sent `when` the next transaction is 'open' (its first
@@ -652,110 +655,48 @@ class Hold:
     def __init__(self, what, when, nth):
         self.what, self.when, self.nth = what, when, nth
         self.ends = 0
-        self.held = None                                # a function that sends it
+        self.held = None                                # the request
         self.again = self.inits = 0                     # ends and INITs since then
         self.released = False
         self.lost = 0
 
-    def passes(self, api, send):
-        """Called by the thread of a connection before a request goes on: may it? `send` sends it."""
+    def handle(self, request):
+        api = request.api
         self.ends += api == END
         if api == END and self.ends == self.nth:
-            self.held = send
-            return self.what != 'request'
-        if self.held is None or self.released or self.what != 'request':
+            self.held = request
+            if self.what == 'request':
+                return
+        elif self.held is None or self.released or self.what != 'request':
             self.count(api)
-            return True
-        due = (self.inits if self.when == 'restart' else self.again) and api == (END if self.when == 'end' else PRODUCE)
-        self.count(api)
+        else:
+            self.among_others(request)
+            return
+        if self.loses(api):
+            self.lost += 1
+            request.lose_answer()
+        request.send()
+
+    def among_others(self, request):
+        """What is held goes out behind the first records of a transaction, or before its end."""
+        due = (self.inits if self.when == 'restart' else self.again) and request.api == (END if self.when == 'end' else PRODUCE)
+        self.count(request.api)
+        if due and request.api == PRODUCE:
+            request.send(answered=True)
         if due:
-            if api == PRODUCE:
-                send()
-                time.sleep(0.15)
             self.released = True
-            self.held()
-            time.sleep(0.15)
-        return not due or api == END
+            self.held.send(answered=True)
+        if not due or request.api == END:
+            request.send()
 
     def count(self, api):
         self.again += self.held is not None and api == END
         self.inits += self.held is not None and api == INIT
 
     def loses(self, api):
-        """Is the answer to the request that passed last lost?"""
-        lost = api == END and (self.what == 'answer' and self.ends == self.nth or
+        """Is the answer to the request that is passed on lost?"""
+        return api == END and (self.what == 'answer' and self.ends == self.nth or
                                self.what == 'answers' and self.ends >= self.nth and not self.inits)
-        self.lost += lost
-        return lost
-
-
-class Proxy:
-    """Between a program and the broker; it knows requests by their first bytes. Who is not in `holds` is let through."""
-
-    def __init__(self):
-        self.listener = socket.create_server(('127.0.0.1', 0))
-        self.address = f'127.0.0.1:{self.listener.getsockname()[1]}'
-        self.behind = None
-        self.holds = {}                                 # {transactional.id: Hold}
-        self.kept = []
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self.listener.accept()
-                threading.Thread(target=self.serve, args=(client,), daemon=True).start()
-
-    def serve(self, client):
-        host, port = self.behind.split(':')
-        with contextlib.suppress(OSError):
-            server = socket.create_connection((host, int(port)))
-            self.kept.append(server)                    # what is held goes out on it when the client is long gone
-            lock, dropped = threading.Lock(), set()
-            threading.Thread(target=self.answers, args=(server, client, dropped), daemon=True).start()
-            for frame in frames(client):
-                self.pass_on(frame, server, lock, dropped)
-        client.close()
-
-    def pass_on(self, frame, server, lock, dropped):
-        api, _, correlation = struct.unpack('>hhi', frame[4:12])
-
-        def send():
-            with lock, contextlib.suppress(OSError):
-                server.sendall(frame)
-        hold = next((hold for name, hold in list(self.holds.items()) if api in (PRODUCE, INIT, END) and name in frame[:300]), None)
-        if hold and hold.passes(api, send):
-            if hold.loses(api):
-                dropped.add(correlation)
-            send()
-        elif hold is None:
-            send()
-
-    def answers(self, server, client, dropped):
-        with contextlib.suppress(OSError):
-            for frame in frames(server):
-                if struct.unpack('>i', frame[4:8])[0] not in dropped:
-                    with contextlib.suppress(OSError):
-                        client.sendall(frame)
-        with contextlib.suppress(OSError):
-            client.shutdown(socket.SHUT_RDWR)
-
-    def forget(self):
-        self.holds.clear()
-
-    def close(self):
-        self.listener.close()
-        for server in self.kept:
-            server.close()
-
-
-def frames(connection):
-    file = connection.makefile('rb')
-    while True:
-        size = file.read(4)
-        if len(size) < 4:
-            return
-        yield size + file.read(struct.unpack('>i', size)[0])
 
 
 class StaleEnd(OnTopics):
@@ -773,12 +714,12 @@ class StaleEnd(OnTopics):
         """-> (its directory, its log, what was held)"""
         name = self.name_of(what, when, nth, faults)
         directory = self.declare(self.folder / name, name, brokers=proxy.address)
-        hold = proxy.holds[f'wikitally.stats.{name}.state'.encode()] = Hold(what, when, nth)
+        hold = holds[f'wikitally.stats.{name}.state'.encode()] = Hold(what, when, nth)
         arguments = self.run_arguments(f'replay:{file}', '--speed', 40, *OFTEN, directory=directory)
         said = ''
         if when == 'restart':
             with self.running(*arguments) as process:
-                self.wait_for(lambda: process.poll() is not None or hold.held, 20, 'the end of a transaction')
+                self.wait_for(lambda: process.poll() is not None or hold.held, 120, 'the end of a transaction')
                 process.kill()
                 said = self.log_of(process)
         said += self.wikitally(*arguments, env={'WIKITALLY_FAULTS': faults} if faults else None).err

@@ -136,6 +136,15 @@ class Case(unittest.TestCase):
             self.fail(f'still running {timeout} s after SIGTERM\n{process.log.read_text(errors="replace")[-3000:]}')
         self.assertEqual(process.returncode, code, process.log.read_text(errors='replace')[-3000:])
 
+    def wait_for_end(self, process, code=0, timeout=120, beside=None):
+        """It comes to its end by itself; `beside` is one whose log helps to see why it did not."""
+        logs = lambda: ''.join(f'\n{p.returncode}: {p.log.read_text(errors="replace")[-3000:]}' for p in (process, beside) if p)
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.fail(f'still running after {timeout} s{logs()}')
+        self.assertEqual(process.returncode, code, logs())
+
     def wait_for(self, condition, timeout=30, what='', pause=0.05):
         deadline = time.monotonic() + timeout
         while True:
