@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * client.h - a connection to a Kafka cluster (front header of this room, with writer.h, feed.h, admin.h and inspect.h):
- * librdkafka with our settings, and its errors in words. Knows nothing of journals, results or events.
+ * client.h - a connection to a Kafka cluster (front header of this room, with writer.h, claim.h, feed.h, admin.h and
+ * inspect.h): librdkafka with our settings, and its errors in words. Knows nothing of journals, results or events.
  *
  * A client belongs to one thread; librdkafka's own threads only leave notes in it (under a lock). Works with librdkafka
  * 2.0.2 and later; what an old one limits is said by kafka_version_note().
