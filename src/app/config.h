@@ -59,7 +59,8 @@ struct config {
         int64_t linger_us, batch_size, spool_bytes;
     } journal;
     struct {
-        char *brokers, *group, *username;
+        char *brokers, *group, *instance, *username;
+        bool static_membership;
         char *password_file, *password; /* password: what password_file holds; "": none */
         struct string_list properties;  /* "name=value" */
         bool insecure;                  /* properties may switch the verification of brokers off */

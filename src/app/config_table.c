@@ -96,6 +96,12 @@ static const struct option options[] = {
         "Begins the names of the groups under which the cluster shows how far the tasks are: wikitally.results. Two "
         "that "
         "compute from one topic on their own need different ones."),
+    KEY("kafka.instance", OPTION_STRING, kafka.instance, "", NULL, "100", NULL,
+        "Name of this instance among those that share the partitions of a topic, the same after each restart. Empty: "
+        "made once and kept in the data directory."),
+    KEY("kafka.static_membership", OPTION_BOOL, kafka.static_membership, "true", NULL, NULL, NULL,
+        "Whether an instance that comes again within the session (session.timeout.ms, 10 s) finds its partitions as it "
+        "left them, and nobody else gets them meanwhile."),
     KEY("kafka.username", OPTION_STRING, kafka.username, NULL, NULL, "200", NULL, "User of SASL."),
     KEY("kafka.password_file", OPTION_PATH, kafka.password_file, NULL, NULL, "4000", NULL,
         "File (mode 0600) with the password of SASL. As a service: the credential kafka.password."),
@@ -113,7 +119,7 @@ static const struct option options[] = {
         "warns."),
 
     KEY("stats.state_topic", OPTION_STRING, stats.state_topic, "wikimedia.stats.state", NULL, "240", NULL,
-        "Where the task that writes rows to topics keeps how far it is; also its name to the cluster: one at a time."),
+        "Where the task that writes rows to topics keeps how far it is; also its name to the cluster."),
     KEY("stats.create_topics", OPTION_BOOL, stats.create_topics, "true", NULL, NULL, NULL,
         "Whether topics for rows that are not there are made."),
     KEY("stats.replication", OPTION_INT, stats.replication, "0", "0", "100", NULL,

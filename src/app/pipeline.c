@@ -10,7 +10,9 @@
 #include "app/task_thread.h"
 #include "base/diag.h"
 #include "base/fault.h"
+#include "base/hash.h"
 #include "kafka/client.h"
+#include "kafka/member.h"
 #include "serve/serve.h"
 
 #include <errno.h>
@@ -140,6 +142,45 @@ static struct task_thread_options task_options(const struct pipeline *p, const c
     };
 }
 
+/* Who we are among several: as configured, or what was made once and is in the data directory. */
+static enum err_class instance_name(const struct pipeline *p, struct buf *out, struct err *err)
+{
+    char text[64] = "";
+    AUTO(buf) struct buf path = {0};
+    if (*p->options.config->kafka.instance) {
+        buf_add(out, str_of(p->options.config->kafka.instance));
+        return ERR_NONE;
+    }
+    buf_addf(&path, "%s/instance", p->directory);
+    FILE *file = fopen(path.ptr, "re");
+    if (!file) {
+        snprintf(text, sizeof text, "%016llx", (unsigned long long)hash_random_seed());
+        file = fopen(path.ptr, "wxe");
+        if (!file || fprintf(file, "%s\n", text) < 0 || fflush(file) != 0 || fsync(fileno(file)) != 0)
+            err_errno(err, ERR_FATAL, err_errno_code(errno, EXIT_CANTCREAT), errno, "cannot write \"%s\"", path.ptr);
+    } else if (!fgets(text, sizeof text, file) || strcspn(text, "\n") != 16) {
+        err_set(err, ERR_REJECT, EXIT_DATA, "\"%s\" is not what was written there: remove it", path.ptr);
+    }
+    if (file)
+        fclose(file);
+    buf_add(out, str_n(text, strcspn(text, "\n")));
+    return err->cls;
+}
+
+/* The task's instances share the partitions where all of them can write to what it fills, and read the journal. */
+static enum err_class join(const struct pipeline *p, const char *task, const char *instance,
+                           struct kafka_member **ret_member, struct err *err)
+{
+    const struct config *c = p->options.config;
+    AUTO(buf) struct buf group = {0};
+    buf_addf(&group, "%s.%s", c->kafka.group, task);
+    struct kafka_member_options options = {.kafka = config_kafka_client(c),
+                                           .group = group.ptr,
+                                           .topic = c->journal_kafka->topic,
+                                           .instance = c->kafka.static_membership ? instance : NULL};
+    return kafka_member_open(&options, ret_member, err);
+}
+
 /* Rows to topics: the aggregations that name one. */
 static enum err_class start_stats_once(struct pipeline *p, struct err *err)
 {
@@ -161,7 +202,15 @@ static enum err_class start_stats_once(struct pipeline *p, struct err *err)
                                       .create = c->stats.create_topics,
                                       .replication = c->stats.replication,
                                       .retention_us = c->journal.retention_age_us};
-    enum err_class cls = sink_open_kafka(&sink, &options.sink, err);
+    AUTO(buf) struct buf instance = {0};
+    enum err_class cls = ERR_NONE;
+    if (c->journal_kafka) {
+        cls = instance_name(p, &instance, err);
+        cls = cls ? cls : join(p, c->stats.state_topic, instance.ptr, &options.member, err);
+        sink.instance = instance.ptr;
+        sink.member = options.member;
+    }
+    cls = cls ? cls : sink_open_kafka(&sink, &options.sink, err);
     cls = cls ? cls : task_thread_start(&options, &p->stats, err);
     free(chosen);
     return cls;

@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 
+enum { LOOK_US = 5000000 };
 enum { PENDING_ROWS = 60000, FEW_ROWS = 1000, KEYS_TOTAL = 2000000, BYTES_A_KEY = 512 };
 enum { COMMITS = sizeof(((struct task *)NULL)->commits) / sizeof(struct taken) };
 
@@ -103,6 +104,11 @@ const struct field_set *task_fields(const struct task *t)
 
 /* ---- reading */
 
+bool task_has(const struct task *t, uint32_t p)
+{
+    return p < t->partitions && t->aggregation_count > 0 && t->aggregations[0].lanes[p] != NULL;
+}
+
 int64_t task_next(const struct task *t, uint32_t p)
 {
     int64_t next = INT64_MAX;
@@ -152,7 +158,7 @@ size_t task_rows(const struct task *t)
     size_t rows = 0;
     for (size_t i = 0; i < t->aggregation_count; i++) {
         for (uint32_t p = 0; p < t->partitions; p++) {
-            rows += lane_dirty_rows(t->aggregations[i].lanes[p]);
+            rows += task_has(t, p) ? lane_dirty_rows(t->aggregations[i].lanes[p]) : 0;
         }
     }
     return rows;
@@ -164,8 +170,10 @@ static enum err_class keys_check(const struct task *t, struct err *err)
     int64_t keys = 0, bytes = 0, max = t->options.max_keys_total;
     for (size_t i = 0; i < t->aggregation_count; i++) {
         for (uint32_t p = 0; p < t->partitions; p++) {
-            struct lane_state s;
-            lane_state(t->aggregations[i].lanes[p], &s);
+            struct lane_state s = {0};
+            if (task_has(t, p)) {
+                lane_state(t->aggregations[i].lanes[p], &s);
+            }
             keys += s.keys;
             bytes += s.bytes;
         }
@@ -223,10 +231,13 @@ static enum err_class page_get(struct task *t, uint32_t p, size_t max_records, s
 
 enum err_class task_read(struct task *t, uint32_t partition, size_t max_records, size_t *ret_read, struct err *err)
 {
+    *ret_read = 0;
+    if (t->options.shared && !task_has(t, partition)) {
+        return ERR_NONE;
+    }
     if (!t->loaded) {
         return err_set(err, ERR_FATAL, EXIT_INTERNAL, "task \"%s\" is not loaded", t->name);
     }
-    *ret_read = 0;
     if (partition >= t->partitions && t->commit_count > 0) { /* the sink is in use */
         return ERR_NONE;
     }
@@ -265,6 +276,26 @@ static int64_t position_then(const struct task_commit *c, size_t aggregation, co
     return lane_position(lane);
 }
 
+/* Another instance has this partition: the sink says how far it is, as of the last assignment or look. */
+static enum err_class passed_elsewhere(struct task *t, size_t aggregation, uint32_t p, int64_t target, bool *ret_passed,
+                                       struct err *err)
+{
+    AUTO(arena) struct arena memory = {0};
+    struct task_line line;
+    bool found = false;
+    enum err_class cls = ERR_NONE;
+    int64_t now_us = clock_mono(t->clock);
+    if (now_us - t->looked_us > LOOK_US) {
+        t->looked_us = now_us;
+        cls = t->sink->ops->refresh(t->sink, err);
+    }
+    cls = cls ? cls
+              : t->sink->ops->line(t->sink, aggregation, t->aggregations[aggregation].latest.number, p, &memory, &line,
+                                   &found, err);
+    *ret_passed = cls == ERR_NONE && (target == 0 || (found && line.position >= target));
+    return cls;
+}
+
 /* R15: readers switch when the generation has passed the end that each partition had when the rebuild began. */
 static enum err_class shows(struct task *t, const struct task_commit *c, size_t aggregation, bool *ret_show,
                             struct err *err)
@@ -278,6 +309,13 @@ static enum err_class shows(struct task *t, const struct task_commit *c, size_t 
             return cls;
         }
         target = end < target ? end : target;
+        if (t->options.shared && !task_has(t, p)) {
+            cls = passed_elsewhere(t, aggregation, p, target, ret_show, err);
+            if (cls != ERR_NONE) {
+                return cls;
+            }
+            continue;
+        }
         *ret_show = p < t->partitions && position_then(c, aggregation, a->lanes[p], p) >= target;
     }
     return ERR_NONE;
@@ -296,21 +334,24 @@ void task_keep_publish(struct task *t, uint32_t p)
     atomic_store(&t->keep[p], keep);
 }
 
-/* Of the slowest lane of each partition. */
-static void progress_tell(struct task *t)
+void task_progress_tell(struct task *t)
 {
     struct reader_progress list[PARTITION_MAX];
+    size_t count = 0;
     for (uint32_t p = 0; p < t->partitions; p++) {
-        list[p] = (struct reader_progress){p, INT64_MAX, INT64_MAX};
-        for (size_t i = 0; i < t->aggregation_count; i++) {
+        struct reader_progress progress = {p, INT64_MAX, INT64_MAX};
+        for (size_t i = 0; task_has(t, p) && i < t->aggregation_count; i++) {
             struct lane_state s;
             lane_state(t->aggregations[i].lanes[p], &s);
-            list[p].position = s.position < list[p].position ? s.position : list[p].position;
-            list[p].replay_from = s.replay_from < list[p].replay_from ? s.replay_from : list[p].replay_from;
+            progress.position = s.position < progress.position ? s.position : progress.position;
+            progress.replay_from = s.replay_from < progress.replay_from ? s.replay_from : progress.replay_from;
+        }
+        if (task_has(t, p)) {
+            list[count++] = progress;
         }
     }
     if (t->aggregation_count > 0) {
-        journal_reader_tell(t->reader, t->name, list, t->partitions);
+        journal_reader_tell(t->reader, t->name, t->options.member, list, count);
     }
 }
 
@@ -331,9 +372,11 @@ static void commit_done(struct task *t, const struct task_commit *c)
         lane_committed(t->aggregations[l->aggregation].lanes[l->partition], l);
     }
     for (uint32_t p = 0; p < t->partitions; p++) {
-        task_keep_publish(t, p);
+        if (task_has(t, p) || t->aggregation_count == 0) {
+            task_keep_publish(t, p);
+        }
     }
-    progress_tell(t);
+    task_progress_tell(t);
 }
 
 void task_commit_take(struct task *t)
@@ -349,7 +392,7 @@ void task_commit_take(struct task *t)
     for (size_t i = 0; i < t->aggregation_count; i++) {
         for (uint32_t p = 0; p < t->partitions; p++) {
             c->commit.lane_count +=
-                lane_commit(t->aggregations[i].lanes[p], &c->memory, &c->lanes[c->commit.lane_count]);
+                task_has(t, p) && lane_commit(t->aggregations[i].lanes[p], &c->memory, &c->lanes[c->commit.lane_count]);
         }
     }
     if (c->commit.lane_count > 0) {
@@ -446,11 +489,11 @@ bool task_at_end(struct task *t)
     }
     for (uint32_t p = 0; p < t->partitions; p++) {
         for (size_t i = 0; i < t->aggregation_count; i++) {
-            if (lane_dirty(t->aggregations[i].lanes[p])) {
+            if (task_has(t, p) && lane_dirty(t->aggregations[i].lanes[p])) {
                 return false;
             }
         }
-        if (!t->exhausted[p]) {
+        if (!t->exhausted[p] && !(t->options.shared && !task_has(t, p))) {
             return false;
         }
     }

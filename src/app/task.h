@@ -27,6 +27,8 @@ struct task_options {
     struct clock *clock;       /* NULL: the real one */
     struct handover *handover; /* batches that need not be read from the journal; borrowed; NULL: none */
     struct journal *journal;   /* of the reader: its pages are read ahead on a thread; NULL: when they are needed */
+    bool shared;               /* it is one of several instances: partitions come and go (task_assign) */
+    struct kafka_member *member; /* shared: who we are to the cluster; borrowed; may be NULL */
 };
 
 struct task;
@@ -40,11 +42,18 @@ void task_free(struct task *t);
 /* All that the aggregations read. The task's; not changed any more. */
 const struct field_set *task_fields(const struct task *t);
 /* What a start does for all partitions: finds or begins generations, checks the journal (EXIT_CONFIG unless adopt),
- * makes lanes. EXIT_CONFIG also for a changed definition (the text says which lines), unless its on_change is rebuild.
- * May be called again, after EXIT_FENCED for example: what is in memory is dropped first. */
+ * makes lanes (shared: not yet). EXIT_CONFIG also for a changed definition (the text says which lines), unless its
+ * on_change is rebuild. May be called again, after EXIT_FENCED for example: what is in memory is dropped first. */
 enum err_class task_load(struct task *t, struct err *err);
+/* Shared only, with no commit on its way: these partitions are ours from now on (those that are not any more were
+ * revoked). Reads anew where they stand, finds or begins generations (begins: only who has partition 0), replays what
+ * their open windows need (R10). Those that stay keep what is in memory. ERR_RETRY: to be called again, nothing is read
+ * until then. */
+enum err_class task_assign(struct task *t, const bool *owned, struct err *err);
+/* Shared only, with no commit on its way: what is in memory of a partition is dropped. */
+void task_revoke(struct task *t, uint32_t partition);
 /* Reads up to max_records of a partition and feeds them. *ret_read: how many; 0 also while a commit is due first. A
- * partition that the journal got since the load gets its lanes here. */
+ * partition that the journal got since the load gets its lanes here. Shared: nothing of what is not ours. */
 enum err_class task_read(struct task *t, uint32_t partition, size_t max_records, size_t *ret_read, struct err *err);
 /* To be called when task_read finds nothing more: where the journal's last records were taken out (journal repair),
  * books them as a gap (R12), for a record after them may never come. */

@@ -26,6 +26,7 @@ struct load {
     struct task *t;
     struct arena memory;
     struct stored *stored; /* by aggregation */
+    bool may_begin;        /* a generation */
 };
 
 /* ---- lines */
@@ -202,6 +203,11 @@ static enum err_class generation_start(struct load *l, size_t i, int64_t epoch, 
 {
     struct task *t = l->t;
     struct stored *s = &l->stored[i];
+    if (!l->may_begin) { /* several would each begin their own */
+        return err_set(err, ERR_RETRY, EXIT_UNAVAILABLE,
+                       "\"%s\": the instance that has partition 0 begins generation %zu", t->schemas[i]->name,
+                       s->count);
+    }
     const struct aggregation_options *o = aggregation_options(t->aggregations[i].declared);
     struct generation_begin *begins = arena_zalloc(&l->memory, PARTITION_MAX * sizeof(*begins));
     int64_t limit_us = TIME_NONE;
@@ -432,7 +438,7 @@ static enum err_class generations_settle(struct load *l, struct err *err)
     return cls;
 }
 
-static enum err_class load_all(struct load *l, struct err *err)
+static enum err_class load_generations(struct load *l, struct err *err)
 {
     struct task *t = l->t;
     enum err_class cls = stored_read(l, err);
@@ -442,21 +448,79 @@ static enum err_class load_all(struct load *l, struct err *err)
     if (cls == ERR_NONE && t->sink->ops->own != NULL) {
         cls = t->sink->ops->own(t->sink, err);
     }
+    for (size_t i = 0; i < t->aggregation_count && cls == ERR_NONE; i++) {
+        if (t->loaded && t->aggregations[i].latest.number != l->stored[i].list[l->stored[i].count - 1].number) {
+            task_lanes_drop(t); /* theirs are of the one before */
+        }
+    }
     arena_reset(&t->generation_memory);
     for (size_t i = 0; i < t->aggregation_count && cls == ERR_NONE; i++) {
         latest_keep(t, i, &l->stored[i]);
         cls = done_read(l, i, err);
     }
+    return cls;
+}
+
+static enum err_class load_all(struct load *l, struct err *err)
+{
+    struct task *t = l->t;
+    enum err_class cls = load_generations(l, err);
     return cls != ERR_NONE || t->journal.partitions == 0 ? cls : task_lanes_add(t, t->journal.partitions - 1, err);
+}
+
+/* Whether it may go on at all: what is only not there yet is no reason to refuse. */
+static enum err_class load_to_look(struct load *l, struct err *err)
+{
+    enum err_class cls = stored_read(l, err);
+    cls = cls ? cls : generations_settle(l, err);
+    return cls == ERR_RETRY ? ERR_NONE : cls;
+}
+
+enum err_class task_assign(struct task *t, const bool *owned, struct err *err)
+{
+    struct load l = {.t = t, .may_begin = owned[0]};
+    ensure(t->options.shared && t->commit_count == 0);
+    enum err_class cls = t->sink->ops->refresh == NULL ? ERR_NONE : t->sink->ops->refresh(t->sink, err);
+    journal_reader_rest(t->reader); /* others may have read further than the ends that it knows */
+    cls = cls ? cls : load_generations(&l, err);
+    for (uint32_t p = 0; p < PARTITION_MAX && cls == ERR_NONE; p++) {
+        if (owned[p] && !task_has(t, p)) {
+            cls = lanes_make(t, p, err);
+            t->partitions = p < t->partitions ? t->partitions : p + 1;
+        }
+    }
+    arena_fini(&l.memory);
+    if (cls != ERR_NONE) {
+        task_lanes_drop(t);
+        return cls;
+    }
+    t->loaded = true;
+    return ERR_NONE;
+}
+
+void task_revoke(struct task *t, uint32_t partition)
+{
+    bool clean = t->dead_count == 0 && t->commit_count == 0;
+    for (size_t i = 0; task_has(t, partition) && i < t->aggregation_count; i++) {
+        clean = clean && !lane_dirty(t->aggregations[i].lanes[partition]);
+    }
+    if (!clean) { /* dead letters are of all partitions */
+        task_lanes_drop(t);
+    }
+    for (size_t i = 0; i < t->aggregation_count; i++) {
+        lane_free(TAKE(t->aggregations[i].lanes[partition]));
+    }
+    atomic_store(&t->keep[partition], INT64_MAX);
+    task_progress_tell(t);
 }
 
 enum err_class task_load(struct task *t, struct err *err)
 {
-    struct load l = {.t = t};
+    struct load l = {.t = t, .may_begin = !t->options.shared};
     task_lanes_drop(t);
-    enum err_class cls = load_all(&l, err);
+    enum err_class cls = t->options.shared ? load_to_look(&l, err) : load_all(&l, err);
     arena_fini(&l.memory);
-    t->loaded = cls == ERR_NONE;
+    t->loaded = cls == ERR_NONE && !t->options.shared;
     if (cls == ERR_NONE) {
         (void)failpoint("task.loaded");
         if (err != NULL) { /* an adopted journal had filled it */

@@ -82,6 +82,9 @@ static void windows(const struct task *t)
     for (size_t i = 0; i < t->aggregation_count; i++) {
         for (uint32_t p = 0; p < t->partitions; p++) {
             struct lane_state s;
+            if (!task_has(t, p)) {
+                continue;
+            }
             lane_state(t->aggregations[i].lanes[p], &s);
             open += s.open_windows;
             if (s.watermark_us != TIME_NONE && (w.least_us == TIME_NONE || s.watermark_us < w.least_us)) {
@@ -104,7 +107,7 @@ void task_metrics(struct task *t, const struct task_commit *commit)
     windows(t);
     int64_t most_us = 0;
     for (uint32_t p = 0; p < t->partitions; p++) {
-        int64_t behind_us = lag(t, p);
+        int64_t behind_us = task_has(t, p) ? lag(t, p) : 0;
         most_us = behind_us > most_us ? behind_us : most_us;
     }
     AUTO(buf) struct buf labels = {0};

@@ -43,9 +43,10 @@ struct task {
 
     struct journal_info journal; /* as of the load */
     bool loaded;
-    uint32_t partitions; /* that have lanes */
+    uint32_t partitions; /* behind the last that has lanes; shared: some may have none */
     bool exhausted[PARTITION_MAX];
     int64_t ends[PARTITION_MAX];
+    int64_t looked_us; /* shared: when the sink was asked for others' lines */
     struct arena generation_memory, page_memory;
 
     struct taken commits[2]; /* those that are on their way */
@@ -60,7 +61,10 @@ struct task {
 
 /* task.c */
 int64_t task_next(const struct task *t, uint32_t partition); /* the lowest offset that a lane has not read */
+bool task_has(const struct task *t, uint32_t partition);     /* lanes of it */
 void task_keep_publish(struct task *t, uint32_t partition);  /* R13: what task_keep() says, from the stored lines */
+
+void task_progress_tell(struct task *t); /* of the slowest lane of each partition */
 
 /* task_load.c */
 enum err_class task_lanes_add(struct task *t, uint32_t partition, struct err *err);

@@ -35,6 +35,9 @@ enum err_class task_tail(struct task *t, struct err *err)
 {
     enum err_class cls = ERR_NONE;
     for (uint32_t p = 0; cls == ERR_NONE && t->loaded && p < t->partitions; p++) {
+        if (t->options.shared && !task_has(t, p)) {
+            continue;
+        }
         int64_t from = task_next(t, p);
         cls = from < t->ends[p] ? tail_close(t, p, from, err) : ERR_NONE;
     }

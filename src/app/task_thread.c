@@ -9,12 +9,14 @@
 #include "base/diag.h"
 #include "base/fault.h"
 #include "base/metrics.h"
+#include "kafka/member.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { LOOK_US = 5000000 };
 enum { READ_AT_ONCE = 4096, WORTH_ROWS = 8192 };
 enum { WAIT_MIN_US = 1000, WAIT_MAX_US = 1000000, RETRY_MIN_US = 100000, RETRY_MAX_US = 10000000 };
 enum wanted { WANT_RUN, WANT_DRAIN, WANT_STOP };
@@ -32,11 +34,24 @@ struct store {
     struct err err;
 };
 
+/* As one of several. */
+struct group {
+    struct kafka_member *member; /* NULL: alone */
+    bool owned[PARTITION_MAX];
+    bool joined;      /* there was an assignment */
+    bool changed;     /* the task has to be told */
+    int64_t again_us; /* when it could not be: not before then */
+    struct err err;   /* of an event */
+};
+
 struct task_thread {
+    struct group group;
     struct task *task;
     struct store store;
     struct journal *journal;
     struct journal_reader *reader;
+    uint32_t partitions; /* to be looked at */
+    int64_t looked_us;
     struct sink *sink;
     struct clock *clock;
     _Atomic int64_t commit_every_us;
@@ -50,11 +65,33 @@ struct task_thread {
     void *on_end_ctx;
 };
 
+/* A topic can be given more by others, while we read it. */
+static enum err_class partitions_look(struct task_thread *t, struct err *err)
+{
+    struct journal_info info = {0};
+    int64_t now_us = clock_mono(t->clock);
+    if (!journal_sparse(t->journal)) {
+        t->partitions = journal_partitions(t->journal);
+    } else if (t->group.member) {
+        t->partitions = PARTITION_MAX;
+    } else if (t->partitions == 0 || now_us - t->looked_us > LOOK_US) {
+        enum err_class cls = journal_reader_info(t->reader, &info, err);
+        if (cls)
+            return cls;
+        t->partitions = info.partitions;
+        t->looked_us = now_us;
+    }
+    return ERR_NONE;
+}
+
 /* Reads a bounded number of records of each partition. *ret_any: whether there were any. */
 static enum err_class read_some(struct task_thread *t, bool *ret_any, struct err *err)
 {
     *ret_any = false;
-    for (uint32_t p = 0; p < journal_partitions(t->journal); p++) {
+    enum err_class grown = partitions_look(t, err);
+    if (grown)
+        return grown;
+    for (uint32_t p = 0; p < t->partitions; p++) {
         size_t read = 0;
         enum err_class cls = task_read(t->task, p, READ_AT_ONCE, &read, err);
         if (cls)
@@ -171,6 +208,82 @@ static enum err_class commit(struct task_thread *t, bool wait, struct err *err)
     return wait ? store_settle(t, true, &busy, err) : ERR_NONE;
 }
 
+/* ---- one of several */
+
+/* The cluster does not take what we write any more: the partitions are another's, or were for a moment. What is in
+ * memory is gone; what is ours still is built anew. */
+static enum err_class unless_fenced(struct task_thread *t, enum err_class cls, struct err *err)
+{
+    if (!t->group.member || cls != ERR_FATAL || err_exit_code(err) != EXIT_FENCED)
+        return cls;
+    diag_warn("task", "%s: %s", t->name, err->text);
+    *err = (struct err){0};
+    t->group.changed = true;
+    return ERR_NONE;
+}
+
+static void on_assigned(void *ctx, const int32_t *partitions, size_t count)
+{
+    struct task_thread *t = ctx;
+    for (size_t i = 0; i < count; i++) {
+        if (partitions[i] < PARTITION_MAX)
+            t->group.owned[partitions[i]] = true;
+        diag_info("task", "%s: partition %d is ours", t->name, (int)partitions[i]);
+    }
+    t->group.joined = t->group.changed = true;
+    t->group.again_us = 0;
+}
+
+/* C-K8: what was read is committed first, unless they are another's already. */
+static void on_revoked(void *ctx, const int32_t *partitions, size_t count, bool lost)
+{
+    struct task_thread *t = ctx;
+    struct err err = {0};
+    bool busy;
+    enum err_class cls = store_settle(t, true, &busy, &err);
+    if (!cls && !lost)
+        cls = task_commit(t->task, &err);
+    cls = unless_fenced(t, cls, &err);
+    if (cls == ERR_RETRY)
+        diag_warn("task", "%s: %s; it is left to the next", t->name, err.text);
+    else if (cls)
+        t->group.err = err;
+    for (size_t i = 0; i < count; i++) {
+        diag_info("task", "%s: partition %d is another's%s", t->name, (int)partitions[i], lost ? ", lost" : "");
+        if (partitions[i] < PARTITION_MAX) {
+            t->group.owned[partitions[i]] = false;
+            task_revoke(t->task, (uint32_t)partitions[i]);
+        }
+    }
+    t->group.changed = true;
+}
+
+/* *ret_wait: it has to be called again soon. */
+static enum err_class group_turn(struct task_thread *t, bool *ret_wait, struct err *err)
+{
+    struct group *g = &t->group;
+    const struct kafka_member_events events = {on_assigned, on_revoked, t};
+    bool busy;
+    enum err_class cls = kafka_member_poll(g->member, &events, err);
+    if (!cls && g->err.cls)
+        cls = (*err = g->err).cls;
+    *ret_wait = g->changed || !g->joined;
+    if (cls || !g->changed)
+        return cls;
+    if (clock_mono(t->clock) < g->again_us)
+        return ERR_NONE;
+    cls = unless_fenced(t, store_settle(t, true, &busy, err), err);
+    cls = cls ? cls : task_assign(t->task, g->owned, err);
+    if (cls == ERR_RETRY) {
+        diag_warn("task", "%s: %s; trying again", t->name, err->text);
+        *err = (struct err){0};
+        g->again_us = clock_mono(t->clock) + RETRY_MIN_US;
+        return ERR_NONE;
+    }
+    g->changed = cls != ERR_NONE;
+    return cls;
+}
+
 /* ---- the task's thread */
 
 /* For something new: an append, or another wish (journal_wake). */
@@ -202,8 +315,10 @@ static bool is_last(const struct turn *turn)
 
 static enum err_class take_turn(struct task_thread *t, struct turn *turn, struct err *err)
 {
-    enum err_class cls = store_settle(t, false, &turn->busy, err);
+    enum err_class cls = unless_fenced(t, store_settle(t, false, &turn->busy, err), err);
     if (cls || turn->wanted == WANT_STOP)
+        return cls;
+    if (t->group.member && (cls = group_turn(t, &turn->again, err)))
         return cls;
     cls = read_some(t, &turn->any, err);
     if (cls == ERR_RETRY) { /* a busy journal: what was read so far is kept, the rest comes again */
@@ -224,13 +339,13 @@ static enum err_class loop(struct task_thread *t, struct err *err)
         turn.due_us = committed_us + t->commit_every_us - clock_mono(t->clock);
         bool last = is_last(&turn);
         if (!cls && (last || is_due(t, &turn))) {
-            cls = commit(t, last, err);
+            cls = unless_fenced(t, commit(t, last, err), err);
             committed_us = clock_mono(t->clock);
             turn.due_us = t->commit_every_us;
         }
         if (cls)
             return cls;
-        if (turn.wanted == WANT_STOP || (last && task_at_end(t->task)))
+        if (turn.wanted == WANT_STOP || (last && !t->group.changed && task_at_end(t->task)))
             return ERR_NONE;
         if (turn.again && turn.due_us > RETRY_MIN_US)
             turn.due_us = RETRY_MIN_US;
@@ -268,7 +383,11 @@ enum err_class task_thread_start(const struct task_thread_options *options, stru
     t->on_end = options->on_end;
     t->on_end_ctx = options->on_end_ctx;
     struct task_options task = options->task;
-    task.journal = journal_partitions(t->journal) == 1 ? t->journal : NULL; /* several are read by turns */
+    t->group.member = options->member;
+    task.shared = options->member != NULL;
+    task.member = options->member;
+    task.journal =
+        journal_partitions(t->journal) == 1 && !task.shared ? t->journal : NULL; /* several are read by turns */
     enum err_class cls = journal_reader_new(t->journal, &t->reader, err);
     if (!cls)
         cls = task_new(&task, t->reader, t->sink, &t->task, err);
@@ -341,5 +460,6 @@ void task_thread_free(struct task_thread *t)
     journal_reader_close(t->reader);
     if (t->sink)
         t->sink->ops->close(t->sink);
+    kafka_member_close(t->group.member);
     free(t);
 }

@@ -10,8 +10,10 @@
 struct task_thread;
 struct task_thread_options {
     struct task_options task;
-    struct journal *journal;   /* borrowed; outlives the thread */
-    struct sink *sink;         /* taken: closed when the thread is freed */
+    struct journal *journal; /* borrowed; outlives the thread */
+    struct sink *sink;       /* taken: closed when the thread is freed */
+    /* NULL, or taken: task.shared is meant then; partitions are those that the group gives. */
+    struct kafka_member *member;
     void (*on_end)(void *ctx); /* NULL, or called by the thread when task_thread_ended has become true */
     void *on_end_ctx;
 };

@@ -41,9 +41,9 @@ struct journal_reader_ops {
     void (*close)(struct journal_reader *r);
     enum err_class (*hold)(struct journal_reader *r, struct err *err); /* NULL: cannot, memory */
     void (*release)(struct journal_reader *r);
-    void (*tell)(struct journal_reader *r, const char *task, const struct reader_progress *list,
-                 size_t count);             /* NULL: nobody to tell */
-    void (*rest)(struct journal_reader *r); /* NULL: nothing is fetched in advance */
+    void (*tell)(struct journal_reader *r, const char *task, struct kafka_member *member,
+                 const struct reader_progress *list, size_t count); /* NULL: nobody to tell */
+    void (*rest)(struct journal_reader *r);                         /* NULL: nothing is fetched in advance */
     enum err_class (*info)(struct journal_reader *r, struct journal_info *ret_info, struct err *err);
     enum err_class (*bounds)(struct journal_reader *r, uint32_t partition, int64_t *ret_head, int64_t *ret_end,
                              struct err *err);

@@ -244,10 +244,11 @@ void journal_reader_release(struct journal_reader *r)
     }
 }
 
-void journal_reader_tell(struct journal_reader *r, const char *task, const struct reader_progress *list, size_t count)
+void journal_reader_tell(struct journal_reader *r, const char *task, struct kafka_member *member,
+                         const struct reader_progress *list, size_t count)
 {
     if (r->ops->tell) {
-        r->ops->tell(r, task, list, count);
+        r->ops->tell(r, task, member, list, count);
     }
 }
 

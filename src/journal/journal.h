@@ -120,9 +120,12 @@ struct reader_progress {
     int64_t position, replay_from;
 };
 /* How far the task that reads is, as stored. Kafka: told to the cluster as the committed offsets of the group
- * GROUP.TASK, for who looks at lags (nobody begins there); at most once a second. Does not wait. */
-void journal_reader_tell(struct journal_reader *r, const char *task, const struct reader_progress *list, size_t count);
-/* It will not read for a while: lets go of what was fetched in advance. */
+ * GROUP.TASK, for who looks at lags (nobody begins there); at most once a second; by `member` if the group has members
+ * (it outlives the reader), else NULL. Does not wait. */
+struct kafka_member;
+void journal_reader_tell(struct journal_reader *r, const char *task, struct kafka_member *member,
+                         const struct reader_progress *list, size_t count);
+/* It will not read for a while: lets go of what was fetched in advance, and of the ends it knows. */
 void journal_reader_rest(struct journal_reader *r);
 void journal_reader_close(struct journal_reader *r);
 

@@ -369,7 +369,7 @@ enum err_class journal_open_kafka(const struct journal_options *options, struct 
     j->lock_fd = -1;
     j->newest_arrival_us = TIME_NONE;
     j->folded_minute = INT64_MIN / 2;
-    kafka_claim_init(&j->claim);
+    kafka_claim_init(&j->claim, STATE_CLAIM);
     enum err_class cls = options->directory == NULL ? ERR_NONE : lock_take(options->directory, &j->lock_fd, e);
     cls = cls ? cls : options->read_only ? open_to_read(j, options, e) : open_to_write(j, options, e);
     if (cls != ERR_NONE) {

@@ -9,11 +9,12 @@
 #include "journal/kafka.h"
 
 #include "base/hash.h"
+#include "kafka/member.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FRESH_US = 1000000, LAST_US = 200000 };
+enum { LOOK_US = 5000000, FRESH_US = 1000000, LAST_US = 200000 };
 
 struct kafka_reader {
     struct journal_reader base; /* first */
@@ -23,7 +24,8 @@ struct kafka_reader {
     struct kafka_feed *data[PARTITION_MAX], *state_feed, *dead_feed;
     int64_t asked_us[PARTITION_MAX]; /* when the broker was asked for the ends last */
     int64_t behind[PARTITION_MAX];   /* the offset behind the last record given, -1: none */
-    uint32_t partitions;             /* of the topic */
+    uint32_t partitions;             /* of the topic, when it was looked at last */
+    int64_t looked_us;
     bool foreign, held;
     rd_kafka_queue_t *answers; /* to what the group was told; NULL: nothing yet */
     int64_t told_us;
@@ -33,6 +35,7 @@ struct kafka_reader {
     bool untold;
     size_t asked; /* tellings without an answer yet */
     char task[64];
+    struct kafka_member *member; /* who tells; NULL: nobody is a member */
     struct kafka_state state;
 };
 
@@ -101,7 +104,7 @@ static void tell_now(struct kafka_reader *r)
     char metadata[PARTITION_MAX][48];
     struct kafka_client *client = kafka_consumer_client(r->consumer);
     AUTO(buf) struct buf group = {0};
-    if (r->answers == NULL) {
+    if (r->answers == NULL && r->member == NULL) {
         r->answers = rd_kafka_queue_new(kafka_client_handle(client));
     }
     for (size_t i = 0; i < r->progress_count; i++) {
@@ -111,10 +114,14 @@ static void tell_now(struct kafka_reader *r)
         told[i] = (struct kafka_progress){(int32_t)p->partition, standing, metadata[i]};
         r->told[p->partition] = standing;
     }
+    r->untold = false;
+    if (r->member != NULL) {
+        kafka_member_tell(r->member, told, r->progress_count);
+        return;
+    }
     buf_addf(&group, "%s.%s", r->place.group, r->task);
     r->asked = r->asked + 1 - kafka_answers_take(r->answers, 0);
     kafka_group_tell(client, group.ptr, r->place.topic, told, r->progress_count, r->answers);
-    r->untold = false;
 }
 
 static void tell_if_due(struct kafka_reader *r)
@@ -136,9 +143,11 @@ static void tell_end(struct kafka_reader *r, uint32_t p)
     tell_if_due(r);
 }
 
-static void tell(struct journal_reader *base, const char *task, const struct reader_progress *list, size_t count)
+static void tell(struct journal_reader *base, const char *task, struct kafka_member *member,
+                 const struct reader_progress *list, size_t count)
 {
     struct kafka_reader *r = reader_of(base);
+    r->member = member;
     ensure(count <= PARTITION_MAX);
     memcpy(r->progress, list, count * sizeof(*list));
     r->progress_count = count;
@@ -198,12 +207,35 @@ static void page_copy(struct kafka_reader *r, uint32_t p, const struct kafka_pag
     *ret_page = (struct journal_page){records, page->count};
 }
 
+/* A topic can grow. */
+static void look_if_due(struct kafka_reader *r)
+{
+    struct kafka_topic topic;
+    struct err ignored;
+    int64_t now_us = clock_mono(&clock_real);
+    if (now_us - r->looked_us > LOOK_US) {
+        struct kafka_client *client = kafka_consumer_client(r->consumer);
+        enum err_class cls = kafka_topic_look(client, r->place.topic, KAFKA_WAIT_US, &topic, &ignored);
+        bool more = cls == ERR_NONE && topic.partitions > (int32_t)r->partitions && topic.partitions <= PARTITION_MAX;
+        r->partitions = more ? (uint32_t)topic.partitions : r->partitions;
+        r->looked_us = now_us;
+    }
+}
+
+static bool has_partition(struct kafka_reader *r, uint32_t p)
+{
+    if (p >= r->partitions) {
+        look_if_due(r);
+    }
+    return p < r->partitions;
+}
+
 static enum err_class read(struct journal_reader *base, uint32_t p, int64_t from, size_t max, struct arena *arena,
                            struct journal_page *ret_page, struct err *err)
 {
     struct kafka_reader *r = reader_of(base);
     struct kafka_page page;
-    if (p >= r->partitions) {
+    if (!has_partition(r, p)) {
         *ret_page = (struct journal_page){0};
         return ERR_NONE;
     }
@@ -222,7 +254,7 @@ static enum err_class bounds(struct journal_reader *base, uint32_t p, int64_t *r
 {
     struct kafka_reader *r = reader_of(base);
     *ret_head = *ret_end = 0;
-    if (p >= r->partitions) {
+    if (!has_partition(r, p)) {
         return ERR_NONE;
     }
     int64_t now_us = clock_mono(&clock_real);
@@ -247,6 +279,7 @@ static void rest(struct journal_reader *base)
 {
     struct kafka_reader *r = reader_of(base);
     for (uint32_t p = 0; p < PARTITION_MAX; p++) {
+        r->asked_us[p] = 0;
         if (r->data[p] != NULL) {
             kafka_feed_rest(r->data[p]);
         }
@@ -286,6 +319,8 @@ static enum err_class info(struct journal_reader *base, struct journal_info *ret
     }
     if (cls == ERR_NONE) {
         *ret_info = r->state.info;
+        look_if_due(r);
+        ret_info->partitions = r->partitions > ret_info->partitions ? r->partitions : ret_info->partitions;
         ret_info->sparse = true;
     }
     return cls;

@@ -231,7 +231,7 @@ static enum err_class message_read(struct kafka_state *s, const rd_kafka_message
     }
     if (str_eqz(key, "batch")) {
         batch_read(s, value);
-    } else if (str_eqz(key, KAFKA_CLAIM_KEY)) {
+    } else if (str_eqz(key, STATE_CLAIM)) {
         text_copy(s->claim, sizeof(s->claim), value);
     } else if (key_begins(&key, "note/")) {
         note_read(s, key, value);

@@ -24,6 +24,7 @@
 #include "kafka/feed.h"
 #include "kafka/writer.h"
 
+#define STATE_CLAIM "claim"
 #define HEADER_BATCH "wikitally.batch"
 #define HEADER_POSITION "wikitally.position"
 #define HEADER_KIND "wikitally.kind"

@@ -207,22 +207,33 @@ size_t kafka_answers_take(rd_kafka_queue_t *answers, int64_t wait_us)
     return taken;
 }
 
-void kafka_group_tell(struct kafka_client *c, const char *group, const char *topic, const struct kafka_progress *list,
-                      size_t count, rd_kafka_queue_t *answers)
+rd_kafka_topic_partition_list_t *kafka_progress_list(const char *topic, const struct kafka_progress *list, size_t count)
 {
     rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new((int)count);
     for (size_t i = 0; i < count; i++) {
         rd_kafka_topic_partition_t *p = rd_kafka_topic_partition_list_add(offsets, topic, list[i].partition);
         p->offset = list[i].offset;
         p->metadata_size = strlen(list[i].metadata);
-        p->metadata = (void *)(uintptr_t)list[i].metadata; /* borrowed, until it was copied */
+        p->metadata = (void *)(uintptr_t)list[i].metadata;
     }
-    rd_kafka_AlterConsumerGroupOffsets_t *alter = rd_kafka_AlterConsumerGroupOffsets_new(group, offsets);
-    for (int i = 0; i < offsets->cnt; i++) {
+    return offsets;
+}
+
+void kafka_progress_list_free(rd_kafka_topic_partition_list_t *offsets)
+{
+    for (int i = 0; i < offsets->cnt; i++) { /* the caller's */
         offsets->elems[i].metadata = NULL;
         offsets->elems[i].metadata_size = 0;
     }
+    rd_kafka_topic_partition_list_destroy(offsets);
+}
+
+void kafka_group_tell(struct kafka_client *c, const char *group, const char *topic, const struct kafka_progress *list,
+                      size_t count, rd_kafka_queue_t *answers)
+{
+    rd_kafka_topic_partition_list_t *offsets = kafka_progress_list(topic, list, count);
+    rd_kafka_AlterConsumerGroupOffsets_t *alter = rd_kafka_AlterConsumerGroupOffsets_new(group, offsets);
     rd_kafka_AlterConsumerGroupOffsets(kafka_client_handle(c), &alter, 1, NULL, answers);
     rd_kafka_AlterConsumerGroupOffsets_destroy(alter);
-    rd_kafka_topic_partition_list_destroy(offsets);
+    kafka_progress_list_free(offsets);
 }

@@ -38,6 +38,10 @@ struct kafka_progress {
     int64_t offset;       /* of the next record */
     const char *metadata; /* at most 4,096 bytes */
 };
+/* For a request; borrows the metadata. */
+rd_kafka_topic_partition_list_t *kafka_progress_list(const char *topic, const struct kafka_progress *list,
+                                                     size_t count);
+void kafka_progress_list_free(rd_kafka_topic_partition_list_t *offsets);
 /* Tells the cluster how far a group is, for who looks at lags. Does not wait: the answer comes to `answers` (the
  * caller's queue), where the next call looks for it. Nobody may be a member of the group. */
 void kafka_group_tell(struct kafka_client *c, const char *group, const char *topic, const struct kafka_progress *list,

@@ -10,8 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-void kafka_claim_init(struct kafka_claim *c)
+void kafka_claim_init(struct kafka_claim *c, const char *key)
 {
+    c->key = key;
     snprintf(c->owner, sizeof(c->owner), "%016llx%016llx", (unsigned long long)hash_random_seed(),
              (unsigned long long)hash_random_seed());
     c->at = -1;
@@ -20,8 +21,7 @@ void kafka_claim_init(struct kafka_claim *c)
 enum err_class kafka_claim_say(struct kafka_claim *c, const struct kafka_options *kafka, const char *state_topic,
                                int64_t wait_us, struct err *err)
 {
-    struct kafka_record r = {
-        .topic = state_topic, .key = STR(KAFKA_CLAIM_KEY), .value = str_of(c->owner), .offset = &c->at};
+    struct kafka_record r = {.topic = state_topic, .key = str_of(c->key), .value = str_of(c->owner), .offset = &c->at};
     return c->at < 0 ? kafka_send(kafka, &r, wait_us, err) : ERR_NONE;
 }
 

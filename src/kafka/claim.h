@@ -12,14 +12,14 @@
 
 #include "kafka/client.h"
 
-#define KAFKA_CLAIM_KEY "claim"
 enum { KAFKA_OWNER_SIZE = 33, KAFKA_CLAIM_TRIES = 5 };
 
 struct kafka_claim {
-    char owner[KAFKA_OWNER_SIZE]; /* random, of this instance */
+    const char *key;              /* of the claim in the state topic; borrowed */
+    char owner[KAFKA_OWNER_SIZE]; /* random, of this run */
     int64_t at;                   /* offset of our record; -1: nothing was said yet */
 };
-void kafka_claim_init(struct kafka_claim *c);
+void kafka_claim_init(struct kafka_claim *c, const char *key);
 /* Says so, once. ERR_RETRY: the broker did not take it within wait_us. */
 enum err_class kafka_claim_say(struct kafka_claim *c, const struct kafka_options *kafka, const char *state_topic,
                                int64_t wait_us, struct err *err);

@@ -65,6 +65,7 @@ static const struct kafka_setting producer_defaults[] = {
 static const struct kafka_setting consumer_defaults[] = {
     {"fetch.wait.max.ms", "100"},
     {"queued.max.messages.kbytes", "4096"},
+    {"session.timeout.ms", "10000"},
 #if RD_KAFKA_VERSION >= 0x020200ff
     {"fetch.queue.backoff.ms", "1"},
 #endif
@@ -295,6 +296,9 @@ enum err_class kafka_client_new(const struct kafka_options *options, rd_kafka_ty
     rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_error_cb(conf, on_error);
     rd_kafka_conf_set_ssl_cert_verify_cb(conf, on_certificate);
+    if (c->callbacks.rebalance != NULL) {
+        rd_kafka_conf_set_rebalance_cb(conf, c->callbacks.rebalance);
+    }
     if (type == RD_KAFKA_PRODUCER) {
         rd_kafka_conf_set_dr_msg_cb(conf, on_delivered);
         rd_kafka_conf_interceptor_add_on_new(conf, "wikitally", on_new, c);
@@ -328,6 +332,11 @@ rd_kafka_t *kafka_client_handle(const struct kafka_client *c)
     return c->rk;
 }
 
+void *kafka_client_ctx(void *opaque)
+{
+    return ((struct kafka_client *)opaque)->callbacks.ctx;
+}
+
 bool kafka_client_tainted(struct kafka_client *c)
 {
     return atomic_load(&c->tainted);
@@ -357,6 +366,9 @@ static enum err_class class_of(rd_kafka_resp_err_t code, const struct kafka_caus
     case RD_KAFKA_RESP_ERR__FENCED:
     case RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH:
     case RD_KAFKA_RESP_ERR_PRODUCER_FENCED:
+    case RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION: /* of a group, in a transaction */
+    case RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID:
+    case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
         *ret_exit = EXIT_FENCED;
         return ERR_FATAL;
     default:

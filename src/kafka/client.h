@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * client.h - a connection to a Kafka cluster (front header of this room, with writer.h, claim.h, feed.h, admin.h and
- * inspect.h): librdkafka with our settings, and its errors in words. Knows nothing of journals, results or events.
+ * client.h - a connection to a Kafka cluster (front header of this room, with writer.h, claim.h, feed.h, member.h,
+ * admin.h and inspect.h): librdkafka with our settings, and its errors in words. Knows nothing of journals, results or
+ * events.
  *
  * A client belongs to one thread; librdkafka's own threads only leave notes in it (under a lock). Works with librdkafka
  * 2.0.2 and later; what an old one limits is said by kafka_version_note().
@@ -35,8 +36,11 @@ const char *kafka_options_risk(const struct kafka_options *options);
 struct kafka_client;
 struct kafka_callbacks {
     void (*delivered)(const rd_kafka_message_t *message, void *ctx); /* of a producer; NULL: none */
+    /* of a consumer that subscribes; NULL: librdkafka's own. opaque: for kafka_client_ctx() */
+    void (*rebalance)(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *list, void *opaque);
     void *ctx;
 };
+void *kafka_client_ctx(void *opaque); /* callbacks.ctx */
 /* `settings` win over everything: they are what correctness rests on. Does not wait for a broker. */
 enum err_class kafka_client_new(const struct kafka_options *options, rd_kafka_type_t type,
                                 const struct kafka_setting *settings, size_t setting_count,

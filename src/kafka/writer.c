@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/fault.h"
+#include "kafka/admin.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -160,6 +161,17 @@ enum err_class kafka_writer_add(struct kafka_writer *w, const struct kafka_recor
                        r->value.len, r->topic);
     }
     return kafka_error(w->client, err, code, "writing to topic \"%s\"", r->topic);
+}
+
+enum err_class kafka_writer_offsets(struct kafka_writer *w, const char *topic, const struct kafka_progress *list,
+                                    size_t count, const rd_kafka_consumer_group_metadata_t *metadata,
+                                    int64_t deadline_us, struct err *err)
+{
+    rd_kafka_topic_partition_list_t *offsets = kafka_progress_list(topic, list, count);
+    int64_t left = left_ms(deadline_us);
+    rd_kafka_error_t *error = rd_kafka_send_offsets_to_transaction(w->rk, offsets, metadata, (int)left);
+    kafka_progress_list_free(offsets);
+    return error == NULL ? ERR_NONE : fail(w, error, "adding offsets to a transaction", err);
 }
 
 enum err_class kafka_writer_commit(struct kafka_writer *w, int64_t deadline_us, struct err *err)

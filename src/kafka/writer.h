@@ -52,6 +52,12 @@ enum err_class kafka_writer_add(struct kafka_writer *w, const struct kafka_recor
 /* ERR_NONE: all of it is there, and readers of what is committed see it. ERR_FATAL/EXIT_FENCED: another producer of the
  * same transactional.id came, or this one's transaction timed out at the broker (C-K4): the caller has to look. */
 enum err_class kafka_writer_commit(struct kafka_writer *w, int64_t deadline_us, struct err *err);
+/* How far a reader has come, in the transaction. `metadata` (kafka_member_metadata) is the fence of KIP-447:
+ * ERR_FATAL/EXIT_FENCED if the group has given the partitions to another since. */
+struct kafka_progress;
+enum err_class kafka_writer_offsets(struct kafka_writer *w, const char *topic, const struct kafka_progress *list,
+                                    size_t count, const rd_kafka_consumer_group_metadata_t *metadata,
+                                    int64_t deadline_us, struct err *err);
 /* One record outside of any transaction; ERR_NONE: the broker has it. ERR_RETRY: not within wait_us. */
 enum err_class kafka_send(const struct kafka_options *kafka, const struct kafka_record *r, int64_t wait_us,
                           struct err *err);

@@ -61,7 +61,7 @@ static enum err_class put_batch(struct kafka_sink *s, int64_t deadline_us, struc
     AUTO(buf) struct buf text = {0};
     int64_t number = s->batch + 1;
     buf_addf(&text, "batch=%lld\nowner=%s\n", (long long)number, s->claim.owner);
-    return put_state(s, "batch", &text, deadline_us, err);
+    return put_state(s, s->batch_key, &text, deadline_us, err);
 }
 
 static enum err_class finish(struct kafka_sink *s, int64_t deadline_us, struct err *err)
@@ -166,6 +166,21 @@ static const char *topic_of(const struct kafka_sink *s, const char *aggregation)
     return aggregation;
 }
 
+/* Not before the task has found that it may go on: who is refused must not have stopped the one that writes. */
+static enum err_class own(struct sink *base, struct err *err)
+{
+    struct kafka_sink *s = kafka_of(base);
+    enum err_class cls = kafka_claim_say(&s->claim, &s->client, s->state_topic, KAFKA_WAIT_US, err);
+    cls = cls ? cls : ready(s, err);
+    for (int i = 1; cls == ERR_NONE && !s->claimed; i++) {
+        cls = claim(s, err);
+        if (cls == ERR_FATAL && err_exit_code(err) == EXIT_FENCED && i < KAFKA_CLAIM_TRIES) {
+            cls = ready(s, err); /* by whoever was there before, who sees our claim now */
+        }
+    }
+    return cls;
+}
+
 static enum err_class prepare(struct sink *base, const struct result_schema *const *schemas, size_t count,
                               struct err *err)
 {
@@ -183,22 +198,10 @@ static enum err_class prepare(struct sink *base, const struct result_schema *con
                                                         .shown = -1};
     }
     cls = topics_need(s, err);
-    return cls ? cls : kafka_sink_load(s, err);
-}
-
-/* Not before the task has found that it may go on: who is refused must not have stopped the one that writes. */
-static enum err_class own(struct sink *base, struct err *err)
-{
-    struct kafka_sink *s = kafka_of(base);
-    enum err_class cls = kafka_claim_say(&s->claim, &s->client, s->state_topic, KAFKA_WAIT_US, err);
-    cls = cls ? cls : ready(s, err);
-    for (int i = 1; cls == ERR_NONE && !s->claimed; i++) {
-        cls = claim(s, err);
-        if (cls == ERR_FATAL && err_exit_code(err) == EXIT_FENCED && i < KAFKA_CLAIM_TRIES) {
-            cls = ready(s, err); /* by whoever was there before, who sees our claim now */
-        }
+    if (cls == ERR_NONE && s->member != NULL) { /* what our last run left open would hide what others write */
+        cls = own(base, err);
     }
-    return cls;
+    return cls ? cls : kafka_sink_load(s, err);
 }
 
 static enum err_class generations(struct sink *base, size_t aggregation, struct arena *arena,
@@ -269,6 +272,14 @@ static enum err_class begin(struct sink *base, size_t aggregation, const struct 
     return ERR_NONE;
 }
 
+static enum err_class refresh(struct sink *base, struct err *err)
+{
+    struct kafka_sink *s = kafka_of(base);
+    enum err_class cls = s->member == NULL ? ERR_NONE : kafka_member_settle(s->member, KAFKA_WAIT_US, err);
+    cls = cls ? cls : own(base, err);
+    return cls || s->member == NULL ? cls : kafka_sink_load(s, err);
+}
+
 static enum err_class line(struct sink *base, size_t aggregation, int64_t generation, uint32_t partition,
                            struct arena *arena, struct task_line *ret_line, bool *ret_found, struct err *err)
 {
@@ -329,6 +340,56 @@ static enum err_class put_lane(struct kafka_sink *s, const struct lane_commit *l
     return cls || !l->show ? cls : put_shown(s, a, l->generation, deadline_us, err);
 }
 
+static int64_t position_then(struct kafka_sink *s, const struct task_commit *commit, size_t aggregation, uint32_t p,
+                             int64_t *replay_from)
+{
+    struct kafka_aggregation *a = &s->aggregations[aggregation];
+    const struct kafka_lane *lane = kafka_lane_of(a, (int64_t)a->generation_count - 1, p, false);
+    const struct task_line *line = lane == NULL ? NULL : &lane->line;
+    for (size_t i = 0; i < commit->lane_count; i++) {
+        const struct lane_commit *l = &commit->lanes[i];
+        line = l->aggregation == aggregation && l->partition == p ? &l->line : line;
+    }
+    int64_t from = line == NULL ? 0 : line->replay_from;
+    *replay_from = from < *replay_from ? from : *replay_from;
+    return line == NULL ? 0 : line->position;
+}
+
+/* Of each partition in the commit the aggregation that is furthest behind. */
+static enum err_class put_offsets(struct kafka_sink *s, const struct task_commit *commit, int64_t deadline_us,
+                                  struct err *err)
+{
+    struct kafka_progress list[PARTITION_MAX];
+    char metadata[PARTITION_MAX][48];
+    size_t count = 0;
+    bool seen[PARTITION_MAX] = {0};
+    for (size_t i = 0; i < commit->lane_count; i++) {
+        uint32_t p = commit->lanes[i].partition;
+        int64_t position = INT64_MAX, replay_from = INT64_MAX;
+        for (size_t n = 0; !seen[p] && n < s->count; n++) {
+            int64_t at = position_then(s, commit, n, p, &replay_from);
+            position = at < position ? at : position;
+        }
+        if (!seen[p]) {
+            snprintf(metadata[count], sizeof(metadata[count]), "replay_from=%lld", (long long)replay_from);
+            list[count] = (struct kafka_progress){(int32_t)p, position, metadata[count]};
+            count++;
+        }
+        seen[p] = true;
+    }
+    if (s->member == NULL || count == 0 || fault("CK7.offsets")) {
+        return ERR_NONE;
+    }
+    rd_kafka_consumer_group_metadata_t *group = kafka_member_metadata(s->member);
+    if (group == NULL) {
+        return err_set(err, ERR_RETRY, EXIT_UNAVAILABLE, "kafka: not a member of the group yet");
+    }
+    enum err_class cls =
+        kafka_writer_offsets(s->writer, kafka_member_topic(s->member), list, count, group, deadline_us, err);
+    rd_kafka_consumer_group_metadata_destroy(group);
+    return cls;
+}
+
 static enum err_class transact(struct kafka_sink *s, const struct task_commit *commit, struct err *err)
 {
     int64_t deadline_us = clock_mono(&clock_real) + KAFKA_COMMIT_US;
@@ -338,6 +399,7 @@ static enum err_class transact(struct kafka_sink *s, const struct task_commit *c
     }
     cls = cls ? cls : failpoint_err("kafka_sink.in_commit", err);
     cls = cls ? cls : put_batch(s, deadline_us, err);
+    cls = cls ? cls : put_offsets(s, commit, deadline_us, err);
     return cls ? cls : finish(s, deadline_us, err);
 }
 
@@ -384,7 +446,8 @@ static enum err_class commit(struct sink *base, const struct task_commit *commit
     cls = transact(s, commit, err);
     if (cls != ERR_NONE) {
         spend(s);
-        bool maybe = cls == ERR_FATAL && err_exit_code(err) == EXIT_FENCED; /* the next look says whether it is so */
+        /* the next look says whether it is so; of several, whether the group has given the partitions to another */
+        bool maybe = s->member == NULL && cls == ERR_FATAL && err_exit_code(err) == EXIT_FENCED;
         return maybe ? (err->cls = ERR_RETRY) : cls;
     }
     for (size_t i = 0; i < commit->lane_count; i++) {
@@ -422,7 +485,16 @@ static void sink_close(struct sink *base)
     free(s->brokers);
     free(s->state_topic);
     free(s->transactional_id);
+    free(s->claim_key);
+    free(s->batch_key);
     free(s);
+}
+
+static char *key_of(const char *kind, const char *slash, const char *instance)
+{
+    struct buf key = {0};
+    buf_addf(&key, "%s%s%s", kind, slash, instance);
+    return key.ptr;
 }
 
 static const struct sink_ops kafka_ops = {
@@ -431,6 +503,7 @@ static const struct sink_ops kafka_ops = {
     .generations = generations,
     .begin = begin,
     .own = own,
+    .refresh = refresh,
     .line = line,
     .commit = commit,
     .close = sink_close,
@@ -445,7 +518,8 @@ enum err_class sink_open_kafka(const struct sink_kafka_options *options, struct 
     s->base.ops = &kafka_ops;
     s->brokers = str_dup(str_of(options->client->brokers));
     s->state_topic = str_dup(str_of(options->state_topic));
-    buf_addf(&id, "wikitally.stats.%s", options->state_topic);
+    buf_addf(&id, "wikitally.stats.%s%s%s", options->state_topic, options->instance ? "." : "",
+             options->instance ? options->instance : "");
     s->transactional_id = str_dup(buf_str(&id));
     s->properties = xcalloc(count + 1, sizeof(*s->properties));
     for (size_t i = 0; i < count; i++) {
@@ -457,7 +531,11 @@ enum err_class sink_open_kafka(const struct sink_kafka_options *options, struct 
     s->retention_us = options->retention_us;
     s->given = options->topics;
     s->given_count = options->topic_count;
-    kafka_claim_init(&s->claim);
+    const char *instance = options->instance == NULL ? "" : options->instance, *slash = *instance ? "/" : "";
+    s->member = options->member;
+    s->claim_key = key_of("claim", slash, instance);
+    s->batch_key = key_of("batch", slash, instance);
+    kafka_claim_init(&s->claim, s->claim_key);
     *ret_sink = &s->base;
     return ERR_NONE;
 }

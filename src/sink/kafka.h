@@ -12,8 +12,8 @@
  * the earlier one; its (generation, epoch, revision, final) is higher. `window_end` and the times are RFC 3339, UTC.
  *
  * Where the task stands goes into the same transaction: STATE, one partition, compacted, with the keys
- *   claim                        who writes (kafka/claim.h)
- *   batch                        lines batch=NUMBER, owner=INSTANCE
+ *   claim, claim/INSTANCE        who writes (kafka/claim.h)
+ *   batch, batch/INSTANCE        lines batch=NUMBER, owner=OWNER: its last transaction
  *   generation/AGGREGATION/N     lines NAME=VALUE, the definition last
  *   shown/AGGREGATION            the number of the generation that readers should use
  *   line/AGGREGATION/N/PARTITION lines NAME=VALUE: struct task_line
@@ -25,6 +25,7 @@
 #include "kafka/admin.h"
 #include "kafka/claim.h"
 #include "kafka/feed.h"
+#include "kafka/member.h"
 #include "kafka/writer.h"
 #include "sink/shared.h"
 
@@ -51,7 +52,8 @@ struct kafka_aggregation {
 struct kafka_sink {
     struct sink base; /* first */
     struct kafka_options client;
-    char *brokers, *state_topic, *transactional_id;
+    char *brokers, *state_topic, *transactional_id, *claim_key, *batch_key;
+    struct kafka_member *member; /* NULL: alone */
     char **properties;
     bool create;
     int64_t replication, retention_us;
@@ -77,7 +79,8 @@ bool kafka_line_read(struct str text, struct arena *arena, struct task_line *ret
 void kafka_generation_write(const struct generation *g, struct buf *out);
 bool kafka_generation_read(struct str text, struct arena *arena, struct generation *ret_generation);
 
-/* kafka_load.c: reads STATE anew into the aggregations. */
+/* kafka_load.c: reads STATE anew into the aggregations; of several, up to what was being written when it was called:
+ * ERR_RETRY while that is not decided. */
 enum err_class kafka_sink_load(struct kafka_sink *s, struct err *err);
 struct kafka_lane *kafka_lane_of(struct kafka_aggregation *a, int64_t generation, uint32_t partition, bool make);
 void kafka_lane_set(struct kafka_lane *lane, const struct task_line *line);

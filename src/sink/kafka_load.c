@@ -111,11 +111,11 @@ static bool read_generation(struct kafka_aggregation *a, struct str value)
 static bool read_message(struct kafka_sink *s, const rd_kafka_message_t *m)
 {
     struct str key = str_n(m->key, m->key_len), value = str_n(m->payload, m->len), kind, name;
-    if (str_eqz(key, "batch")) {
+    if (str_eqz(key, s->batch_key)) {
         read_batch(s, value);
         return true;
     }
-    if (str_eqz(key, KAFKA_CLAIM_KEY)) {
+    if (str_eqz(key, s->claim_key)) {
         snprintf(s->found_claim, sizeof(s->found_claim), "%.*s", value.len < KAFKA_OWNER_SIZE ? (int)value.len : 0,
                  value.len > 0 ? value.ptr : "");
         return true;
@@ -136,13 +136,32 @@ static bool read_message(struct kafka_sink *s, const rd_kafka_message_t *m)
     return !str_eqz(kind, "shown") || str_to_int64(value, &a->shown);
 }
 
+/* Behind all that is written now, decided or not. */
+static enum err_class undecided_end(struct kafka_sink *s, int64_t *ret_end, struct err *err)
+{
+    static const struct kafka_setting isolation = {"isolation.level", "read_uncommitted"};
+    struct kafka_consumer *consumer;
+    int64_t head;
+    enum err_class cls = kafka_consumer_open(&s->client, &isolation, 1, NULL, &consumer, err);
+    if (cls != ERR_NONE) {
+        return cls;
+    }
+    struct kafka_feed *feed = kafka_feed_new(consumer, s->state_topic, 0);
+    cls = kafka_feed_bounds(feed, true, KAFKA_WAIT_US, &head, ret_end, err);
+    kafka_feed_free(feed);
+    kafka_consumer_close(consumer);
+    return cls;
+}
+
 static enum err_class read_all(struct kafka_sink *s, struct kafka_feed *feed, struct err *err)
 {
-    int64_t head, end;
-    enum err_class cls = kafka_feed_bounds(feed, true, KAFKA_WAIT_US, &head, &end, err);
+    int64_t head, end, known = 0;
+    enum err_class cls = s->member == NULL ? ERR_NONE : undecided_end(s, &known, err);
+    cls = cls ? cls : kafka_feed_bounds(feed, true, KAFKA_WAIT_US, &head, &end, err);
+    end = end > known ? end : known;
     while (cls == ERR_NONE && s->read_to < end) { /* as it is now: who writes often would keep us here */
         struct kafka_page page;
-        cls = kafka_feed_read(feed, s->read_to, 0, KAFKA_PAGE_MAX, KAFKA_WAIT_US, &page, err);
+        cls = kafka_feed_read(feed, s->read_to, known, KAFKA_PAGE_MAX, KAFKA_WAIT_US, &page, err);
         if (cls != ERR_NONE || page.count == 0) {
             break;
         }

@@ -31,6 +31,9 @@ struct sink_ops {
     /* NULL, or: from now on this one writes, and whoever did before does not any more. After what is stored was found
      * fit to go on from, before lines are read; called again it does nothing. */
     enum err_class (*own)(struct sink *s, struct err *err);
+    /* NULL: lines are nobody else's; or reads them anew, where others write some of them. ERR_RETRY: what others are
+     * writing is not decided yet. */
+    enum err_class (*refresh)(struct sink *s, struct err *err);
     /* The stored line, in arena. *ret_found false: nothing was ever committed. */
     enum err_class (*line)(struct sink *s, size_t aggregation, int64_t generation, uint32_t partition,
                            struct arena *arena, struct task_line *ret_line, bool *ret_found, struct err *err);
@@ -54,12 +57,18 @@ enum err_class sink_open_sqlite(const struct sink_options *options, struct sink 
 /* Rows to topics, one an aggregation (sink/kafka.h says what a record is), and where the task stands to a topic of its
  * own, in the same transaction. Ledger, torn spans, marks and dead letters are not kept there. */
 struct kafka_options;
+struct kafka_member;
 struct sink_kafka_topic {
     const char *aggregation, *topic;
 };
 struct sink_kafka_options {
     const struct kafka_options *client;
-    const char *state_topic;               /* also the name of the task to the cluster: one writer at a time */
+    const char *state_topic; /* also the name of the task to the cluster */
+    /* One of several that share the partitions of a topic: under this name no two write at a time, and offsets go into
+     * the transaction as this member of the group. NULL both: the only one. The member is borrowed, and outlives the
+     * sink. */
+    const char *instance;
+    struct kafka_member *member;
     const struct sink_kafka_topic *topics; /* borrowed until prepare */
     size_t topic_count;
     bool create;

@@ -87,8 +87,8 @@ def elsewhere():
     outages = 'tests/sim/test_outages.py'
     found |= {name: outages for name in re.findall(r"'(R\d+\.\w+)'", (ROOT / outages).read_text())}
     found |= {name: 'tests/sim/test_recovery.py' for name, _ in table('tests/sim/test_recovery.py', 'TEETH').values()}
-    stats = 'tests/system/test_kafka_stats.py'
-    found |= {name: stats for name in re.findall(r"'(CK\d+\.\w+)'", (ROOT / stats).read_text())}
+    for kafka in ('tests/system/test_kafka_stats.py', 'tests/system/test_kafka_groups.py'):
+        found |= {name: kafka for name in re.findall(r"'(CK\d+\.\w+)'", (ROOT / kafka).read_text())}
     for file in (ROOT / 'tests/unit').rglob('*'):
         if file.name == 'meson.build':
             for clauses in re.findall(r'foreach clause : \[(.*?)\]', file.read_text(), re.S):

@@ -77,9 +77,15 @@ enum err_class journal_reader_new(struct journal *j, struct journal_reader **ret
     return err_set(err, ERR_FATAL, EXIT_INTERNAL, "no reader here");
 }
 
-void journal_reader_tell(struct journal_reader *r, const char *task, const struct reader_progress *list, size_t count)
+void journal_reader_tell(struct journal_reader *r, const char *task, struct kafka_member *member,
+                         const struct reader_progress *list, size_t count)
 {
-    (void)r, (void)task, (void)list, (void)count;
+    (void)r, (void)task, (void)member, (void)list, (void)count;
+}
+
+void journal_reader_rest(struct journal_reader *r)
+{
+    (void)r;
 }
 
 void journal_reader_close(struct journal_reader *r)

@@ -167,14 +167,14 @@ class OnTopics(wikitally.Case):
 
     # --------------------------------------------------------------------------------------------- configuration
 
-    def declare(self, directory=None, name=None, brokers=None, journal=None, stats=None, **aggregations):
+    def declare(self, directory=None, name=None, brokers=None, journal=None, stats=None, kafka=None, **aggregations):
         """A directory's file. aggregations: {name: options}, besides the topics."""
         directory, name = directory or self.directory, name or self.name
         declared = {aggregation: {**DECLARED.get(aggregation, {}), 'topic': f'{name}.{aggregation}', **aggregations.get(aggregation, {})}
                     for aggregation in self.schema}
         options = {
             'journal': {'retention_age': '3660d', **(journal or {})},
-            'kafka': {'brokers': brokers or broker.bootstrap},
+            'kafka': {'brokers': brokers or broker.bootstrap, **(kafka or {})},
             'stats': {'state_topic': f'{name}.state', **(stats or {})},
             'aggregations': declared,
         }
@@ -507,38 +507,6 @@ class Failpoints(OnTopics):
 
 class Twice(OnTopics):
     schema = NARROW
-
-    def test_A10_CK10_two_that_read_one_journal_on_Kafka(self):
-        """One process fills the journal, two count it: the second takes over, the first ends, and then again the other way round."""
-        directories = [self.declare_on_kafka(self.folder / name, self.name, 2) for name in ('ingest', 'one', 'two')]
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(self.reading())
-            ingest = stack.enter_context(self.running(*self.run_arguments('synthetic:400', '--roles', 'ingest', directory=directories[0], until=None)))
-            self.wait_for(lambda: ingest.poll() is not None or self.journal_there(), what='the journal')
-            tasks = [self.run_arguments('synthetic:400', '--roles', 'tasks', directory=directory, until=None) for directory in directories[1:]]
-            first = stack.enter_context(self.running(*tasks[0]))
-            self.wait_for_commit(first, 20)
-            for number in (1, 0):
-                second = stack.enter_context(self.running(*tasks[number]))
-                self.wait_for_end(first, FENCED, beside=second)
-                self.wait_for_commit(second, 20)
-                first = second
-            self.stop(ingest)
-            ends = kafka.end_offsets(broker.bootstrap, f'{self.name}-journal')
-            self.wait_for(lambda: first.poll() is not None or self.all_read(ends), what='all of the journal counted')
-            self.stop(first, timeout=20)
-        self.judge(directories[1])
-
-    def journal_there(self):
-        with contextlib.suppress(kafka.KafkaError):
-            return sum(kafka.end_offsets(broker.bootstrap, f'{self.name}-journal').values()) > 0
-
-    def all_read(self, ends):
-        """Marks stand at the end of a partition, not more than one for a transaction: the last records are not far from there."""
-        held = collections.Counter(r.partition for r in kafka.consume(broker.bootstrap, f'{self.name}-journal'))
-        last = {r.partition: r.offset for r in kafka.consume(broker.bootstrap, f'{self.name}-journal')}
-        self.assertEqual(held.keys(), ends.keys())
-        return all(position > last[partition] for (_, _, partition), position in self.lines().items())
 
     def test_CK10_one_that_is_refused_harms_nobody(self):
         """Another journal under the same name: it does not start, and who writes goes on."""

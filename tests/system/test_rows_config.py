@@ -49,6 +49,8 @@ KEYS = {
     'kafka.brokers': ('127.0.0.1:9092', None, 'x' * 2100),
     'kafka.username': ('wikitally', None, 'x' * 201),
     'kafka.group': ('mine', None, 'x' * 101),
+    'kafka.instance': ('first', None, 'x' * 101),
+    'kafka.static_membership': ('false', 'no', None),
     'journal.spool_bytes': ('0', '1 GB', '1025TiB'),
     'stats.state_topic': ('mine.state', None, 'x' * 241),
     'stats.create_topics': ('false', 'no', None),

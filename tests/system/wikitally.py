@@ -152,7 +152,7 @@ class Case(unittest.TestCase):
             if value:
                 return value
             if time.monotonic() > deadline:
-                self.fail(f'not within {timeout} s: {what or condition}')
+                self.fail(f'not within {timeout} s: {what() if callable(what) else what or condition}')
             time.sleep(pause)
 
     def url(self, process):
