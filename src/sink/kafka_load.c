@@ -155,7 +155,7 @@ static enum err_class undecided_end(struct kafka_sink *s, int64_t *ret_end, stru
 
 static enum err_class read_all(struct kafka_sink *s, struct kafka_feed *feed, struct err *err)
 {
-    int64_t head, end, known = 0;
+    int64_t head, end = 0, known = 0;
     enum err_class cls = s->member == NULL ? ERR_NONE : undecided_end(s, &known, err);
     cls = cls ? cls : kafka_feed_bounds(feed, true, KAFKA_WAIT_US, &head, &end, err);
     end = end > known ? end : known;
