@@ -7,12 +7,11 @@
 #include "app/handover.h"
 #include "app/ingest.h"
 #include "app/ledger_view.h"
+#include "app/stats_task.h"
 #include "app/task_thread.h"
 #include "base/diag.h"
 #include "base/fault.h"
-#include "base/hash.h"
 #include "kafka/client.h"
-#include "kafka/member.h"
 #include "serve/serve.h"
 
 #include <errno.h>
@@ -30,7 +29,8 @@ struct pipeline {
     struct journal *journal;
     struct ingest *ingest;
     struct source *source;
-    struct task_thread *task, *stats; /* stats: rows to topics; NULL: none */
+    struct task_thread *task;
+    struct stats_task *stats; /* rows to topics; NULL: none */
     struct handover *handover;
     struct serve *serve;
     pthread_t source_thread;
@@ -142,90 +142,13 @@ static struct task_thread_options task_options(const struct pipeline *p, const c
     };
 }
 
-/* Who we are among several: as configured, or what was made once and is in the data directory. */
-static enum err_class instance_name(const struct pipeline *p, struct buf *out, struct err *err)
-{
-    char text[64] = "";
-    AUTO(buf) struct buf path = {0};
-    if (*p->options.config->kafka.instance) {
-        buf_add(out, str_of(p->options.config->kafka.instance));
-        return ERR_NONE;
-    }
-    buf_addf(&path, "%s/instance", p->directory);
-    FILE *file = fopen(path.ptr, "re");
-    if (!file) {
-        snprintf(text, sizeof text, "%016llx", (unsigned long long)hash_random_seed());
-        file = fopen(path.ptr, "wxe");
-        if (!file || fprintf(file, "%s\n", text) < 0 || fflush(file) != 0 || fsync(fileno(file)) != 0)
-            err_errno(err, ERR_FATAL, err_errno_code(errno, EXIT_CANTCREAT), errno, "cannot write \"%s\"", path.ptr);
-    } else if (!fgets(text, sizeof text, file) || strcspn(text, "\n") != 16) {
-        err_set(err, ERR_REJECT, EXIT_DATA, "\"%s\" is not what was written there: remove it", path.ptr);
-    }
-    if (file)
-        fclose(file);
-    buf_add(out, str_n(text, strcspn(text, "\n")));
-    return err->cls;
-}
-
-/* The task's instances share the partitions where all of them can write to what it fills, and read the journal. */
-static enum err_class join(const struct pipeline *p, const char *task, const char *instance,
-                           struct kafka_member **ret_member, struct err *err)
-{
-    const struct config *c = p->options.config;
-    AUTO(buf) struct buf group = {0};
-    buf_addf(&group, "%s.%s", c->kafka.group, task);
-    struct kafka_member_options options = {.kafka = config_kafka_client(c),
-                                           .group = group.ptr,
-                                           .topic = c->journal_kafka->topic,
-                                           .instance = c->kafka.static_membership ? instance : NULL};
-    return kafka_member_open(&options, ret_member, err);
-}
-
-/* Rows to topics: the aggregations that name one. */
-static enum err_class start_stats_once(struct pipeline *p, struct err *err)
-{
-    const struct config *c = p->options.config;
-    struct task_thread_options options = task_options(p, "stats");
-    struct aggregation_options *chosen = xcalloc(c->stats_topic_count, sizeof *chosen);
-    for (size_t i = 0; i < c->aggregation_count; i++) {
-        const char *next = options.task.aggregation_count < c->stats_topic_count
-                               ? c->stats_topics[options.task.aggregation_count].aggregation
-                               : NULL;
-        if (next && strcmp(next, c->aggregations[i].name) == 0)
-            chosen[options.task.aggregation_count++] = c->aggregations[i];
-    }
-    options.task.aggregations = chosen;
-    struct sink_kafka_options sink = {.client = config_kafka_client(c),
-                                      .state_topic = c->stats.state_topic,
-                                      .topics = c->stats_topics,
-                                      .topic_count = c->stats_topic_count,
-                                      .create = c->stats.create_topics,
-                                      .replication = c->stats.replication,
-                                      .retention_us = c->journal.retention_age_us};
-    AUTO(buf) struct buf instance = {0};
-    enum err_class cls = ERR_NONE;
-    if (c->journal_kafka) {
-        cls = instance_name(p, &instance, err);
-        cls = cls ? cls : join(p, c->stats.state_topic, instance.ptr, &options.member, err);
-        sink.instance = instance.ptr;
-        sink.member = options.member;
-    }
-    cls = cls ? cls : sink_open_kafka(&sink, &options.sink, err);
-    cls = cls ? cls : task_thread_start(&options, &p->stats, err);
-    free(chosen);
-    return cls;
-}
-
 static enum err_class start_stats(struct pipeline *p, struct err *err)
 {
-    bool said = false;
-    enum err_class cls = ERR_NONE;
-    if (!has_role(p, ROLE_TASKS) || p->options.config->stats_topic_count == 0)
+    const struct config *c = p->options.config;
+    if (!has_role(p, ROLE_TASKS) || c->stats_topic_count == 0)
         return ERR_NONE;
-    do
-        cls = start_stats_once(p, err);
-    while (is_worth_waiting(p, cls, err, &said));
-    return cls;
+    struct stats_task_options options = {c, p->directory, task_options(p, "stats")};
+    return stats_task_start(&options, &p->stats, err);
 }
 
 static enum err_class start_task(struct pipeline *p, struct err *err)
@@ -249,7 +172,7 @@ static void drain(struct pipeline *p)
     if (p->task)
         task_thread_drain(p->task);
     if (p->stats)
-        task_thread_drain(p->stats);
+        stats_task_drain(p->stats);
 }
 
 /* R13: what any of them still needs. */
@@ -260,7 +183,7 @@ static void keep(void *pipeline, int64_t *ret_keep, uint32_t partitions)
     if (p->task)
         task_thread_keep(p->task, ret_keep, partitions);
     if (p->stats) {
-        task_thread_keep(p->stats, other, partitions);
+        stats_task_keep(p->stats, other, partitions);
         for (uint32_t i = 0; i < partitions; i++)
             ret_keep[i] = other[i] < ret_keep[i] ? other[i] : ret_keep[i];
     }
@@ -362,7 +285,7 @@ static void pipeline_free(struct pipeline *p)
 {
     serve_stop(p->serve);
     task_thread_free(p->task);
-    task_thread_free(p->stats);
+    stats_task_free(p->stats);
     if (p->source)
         p->source->ops->free(p->source);
     ingest_free(p->ingest);
@@ -410,7 +333,7 @@ static bool tasks_ended(struct pipeline *p, struct err *ret_err)
 {
     struct err other = {0};
     bool task = !p->task || task_thread_ended(p->task, ret_err);
-    bool stats = !p->stats || task_thread_ended(p->stats, &other);
+    bool stats = !p->stats || stats_task_ended(p->stats, &other);
     if (other.cls)
         *ret_err = other;
     return (task && stats) || (task && ret_err->cls) || other.cls;
@@ -448,7 +371,7 @@ void pipeline_retune(struct pipeline *p)
     if (p->task)
         task_thread_retune(p->task, c->task.commit_every_us);
     if (p->stats)
-        task_thread_retune(p->stats, c->task.commit_every_us);
+        stats_task_retune(p->stats, c->task.commit_every_us);
     if (p->serve)
         serve_retune(p->serve, (size_t)c->serve.max_clients);
 }
@@ -476,7 +399,7 @@ enum err_class pipeline_stop(struct pipeline *p, int64_t deadline_us, struct err
         diag_warn("task", "the task is still behind the journal; it goes on there at the next start");
         task_thread_stop(p->task);
         if (p->stats)
-            task_thread_stop(p->stats);
+            stats_task_stop(p->stats);
     } else if (task_err.cls && !cls) {
         *err = task_err;
         cls = err->cls;

@@ -416,6 +416,8 @@ void task_thread_drain(struct task_thread *t)
 void task_thread_stop(struct task_thread *t)
 {
     atomic_store(&t->wanted, WANT_STOP);
+    if (t->sink->ops->hurry)
+        t->sink->ops->hurry(t->sink);
     journal_wake(t->journal);
 }
 

@@ -13,11 +13,16 @@
 
 #include "kafka/client.h"
 
+#include <stdatomic.h>
+
 struct kafka_writer_options {
     const struct kafka_options *kafka;
     const char *transactional_id;         /* C-K10: stable, never shared by two that live */
     const struct kafka_setting *settings; /* above the user's */
     size_t setting_count;
+    /* NULL, or: once it is true no call waits much longer for the broker (any thread may set it); outlives the writer.
+     */
+    const atomic_bool *hurry;
 };
 
 struct kafka_writer;

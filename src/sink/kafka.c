@@ -31,7 +31,8 @@ static enum err_class writer_open(struct kafka_sink *s, struct err *err)
     struct kafka_writer_options options = {.kafka = &s->client,
                                            .transactional_id = s->transactional_id,
                                            .settings = settings,
-                                           .setting_count = sizeof(settings) / sizeof(*settings)};
+                                           .setting_count = sizeof(settings) / sizeof(*settings),
+                                           .hurry = &s->hurry};
     return kafka_writer_open(&options, KAFKA_WAIT_US, &s->writer, err);
 }
 
@@ -458,6 +459,11 @@ static enum err_class commit(struct sink *base, const struct task_commit *commit
 
 /* ---- life */
 
+static void hurry(struct sink *base)
+{
+    atomic_store(&kafka_of(base)->hurry, true);
+}
+
 static void sink_close(struct sink *base)
 {
     struct kafka_sink *s = kafka_of(base);
@@ -506,6 +512,7 @@ static const struct sink_ops kafka_ops = {
     .refresh = refresh,
     .line = line,
     .commit = commit,
+    .hurry = hurry,
     .close = sink_close,
 };
 

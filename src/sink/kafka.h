@@ -62,6 +62,7 @@ struct kafka_sink {
     struct kafka_aggregation *aggregations; /* by index of the schemas */
     size_t count;
     struct kafka_writer *writer;
+    atomic_bool hurry;
     struct kafka_claim claim;
     char found_claim[KAFKA_OWNER_SIZE];
     int64_t read_to; /* of STATE, when it was read last */

@@ -41,6 +41,8 @@ struct sink_ops {
      * last one: ERR_FATAL with EXIT_FENCED, nothing written. ERR_RETRY: busy or full, try again with the same commit.
      * Blocks for one fsync. */
     enum err_class (*commit)(struct sink *s, const struct task_commit *commit, struct err *err);
+    /* NULL, or, of any thread: the end is near; what waits for another machine waits no longer than a moment. */
+    void (*hurry)(struct sink *s);
     void (*close)(struct sink *s); /* NULL is fine */
 };
 

@@ -464,10 +464,22 @@ class Outages(OnTopics):
             self.wait_for_commit(process, 60)
             broker.kill()
             time.sleep(1)
-            self.stop(process, timeout=20)
+            self.stop(process, timeout=12)              # 10 s and what is left of a call
         broker.start()
         with self.reading():
             self.follow(f'replay:{file}')
+        self.judge()
+        self.assert_balanced()
+
+    def test_B1_the_broker_is_away_at_the_start(self):
+        """Everything else starts; what the topics miss is kept in the journal, and written when the broker comes."""
+        file = self.synth(6000, 313, event_rate=20, late=0.01)
+        broker.kill()
+        with self.running(*self.run_arguments(f'replay:{file}', '--speed', 40, *OFTEN)) as process:
+            self.wait_for(lambda: process.poll() is not None or 'trying again until it is there' in self.log_of(process), 60, 'the wait for it')
+            self.wait_for(lambda: process.poll() is not None or (self.directory / 'results.db').exists() and (self.position() or 0) > 1000, 60, 'rows in results.db')
+            broker.start()
+            self.wait_for_end(process)
         self.judge()
         self.assert_balanced()
 
