@@ -20,12 +20,18 @@ struct kafka_writer {
     rd_kafka_t *rk; /* of the client */
     const atomic_bool *hurry;
     bool spent;
+    rd_kafka_resp_err_t refused; /* why the first that was not taken was not */
 };
 
 static void delivered(const rd_kafka_message_t *message, void *ctx)
 {
     int64_t *offset = message->_private;
-    (void)ctx;
+    struct kafka_writer *w = ctx;
+    bool with_others =
+        message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE || message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
+    if (w != NULL && w->refused == RD_KAFKA_RESP_ERR_NO_ERROR && !with_others) {
+        w->refused = message->err;
+    }
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR && offset != NULL && message->offset > *offset) {
         *offset = message->offset;
     }
@@ -76,12 +82,12 @@ enum err_class kafka_writer_open(const struct kafka_writer_options *options, int
                                  struct kafka_writer **ret_writer, struct err *err)
 {
     struct kafka_setting settings[16] = {{"transactional.id", options->transactional_id}};
-    struct kafka_callbacks callbacks = {.delivered = delivered};
     ensure(options->setting_count < 16);
     for (size_t i = 0; i < options->setting_count; i++) {
         settings[i + 1] = options->settings[i];
     }
     struct kafka_writer *w = xcalloc(1, sizeof(*w));
+    struct kafka_callbacks callbacks = {.delivered = delivered, .ctx = w};
     w->hurry = options->hurry;
     enum err_class cls = kafka_client_new(options->kafka, RD_KAFKA_PRODUCER, settings, options->setting_count + 1,
                                           &callbacks, &w->client, err);
@@ -169,6 +175,24 @@ enum err_class kafka_writer_add(struct kafka_writer *w, const struct kafka_recor
                        r->value.len, r->topic);
     }
     return kafka_error(w->client, err, code, "writing to topic \"%s\"", r->topic);
+}
+
+enum err_class kafka_writer_flush(struct kafka_writer *w, int64_t deadline_us, struct err *err)
+{
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+    while (code == RD_KAFKA_RESP_ERR__TIMED_OUT && w->refused == RD_KAFKA_RESP_ERR_NO_ERROR) { /* then the rest waits */
+        int64_t left = left_ms(deadline_us);
+        code = rd_kafka_flush(w->rk, left < SLICE_MS ? (int)left : SLICE_MS);
+        if (left == 0) {
+            break;
+        }
+    }
+    code = w->refused != RD_KAFKA_RESP_ERR_NO_ERROR ? w->refused : code;
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return ERR_NONE;
+    }
+    w->spent = true;
+    return kafka_error(w->client, err, code, "writing");
 }
 
 enum err_class kafka_writer_offsets(struct kafka_writer *w, const char *topic, const struct kafka_progress *list,

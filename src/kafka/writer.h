@@ -54,6 +54,9 @@ enum err_class kafka_writer_begin(struct kafka_writer *w, struct err *err);
  * than the producer may send. */
 enum err_class kafka_writer_add(struct kafka_writer *w, const struct kafka_record *r, int64_t deadline_us,
                                 struct err *err);
+/* What was added is at the broker, not committed. ERR_REJECT/EXIT_CONFIG: it refuses one of them (C-K9). Behind a
+ * failure the writer is spent. */
+enum err_class kafka_writer_flush(struct kafka_writer *w, int64_t deadline_us, struct err *err);
 /* ERR_NONE: all of it is there, and readers of what is committed see it. ERR_FATAL/EXIT_FENCED: another producer of the
  * same transactional.id came, or this one's transaction timed out at the broker (C-K4): the caller has to look. */
 enum err_class kafka_writer_commit(struct kafka_writer *w, int64_t deadline_us, struct err *err);

@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { BATCH_BYTES = 1000000, RECORD_OVERHEAD = 80 /* of a batch of one */ };
+
 static struct kafka_sink *kafka_of(struct sink *s)
 {
     return (struct kafka_sink *)s;
@@ -22,10 +24,11 @@ static struct kafka_sink *kafka_of(struct sink *s)
 
 static enum err_class writer_open(struct kafka_sink *s, struct err *err)
 {
-    static const struct kafka_setting settings[] = {
-        {"transaction.timeout.ms", "30000"},
-        {"message.timeout.ms", "10000"},
-        {"socket.timeout.ms", "5000"},
+    char batch[32];
+    snprintf(batch, sizeof(batch), "%lld", (long long)s->batch_bytes);
+    const struct kafka_setting settings[] = {
+        {"transaction.timeout.ms", "30000"}, {"message.timeout.ms", "10000"},
+        {"socket.timeout.ms", "5000"},       {"batch.size", batch},
         {"partitioner", "murmur2_random"}, /* as Java's clients do it */
     };
     struct kafka_writer_options options = {.kafka = &s->client,
@@ -95,7 +98,7 @@ static enum err_class claim(struct kafka_sink *s, struct err *err)
 }
 
 /* A producer that can be used, and the state as the broker has it. */
-static enum err_class ready(struct kafka_sink *s, struct err *err)
+enum err_class kafka_sink_ready(struct kafka_sink *s, struct err *err)
 {
     if (s->writer != NULL && !kafka_writer_is_spent(s->writer)) {
         return ERR_NONE;
@@ -134,6 +137,18 @@ static enum err_class topic_need(struct kafka_sink *s, struct kafka_client *clie
     return kafka_topic_make(client, &options, 2 * KAFKA_WAIT_US, err);
 }
 
+enum err_class kafka_sink_topic(struct kafka_sink *s, const char *name, const struct kafka_setting *settings,
+                                size_t count, struct err *err)
+{
+    struct kafka_consumer *consumer;
+    enum err_class cls = kafka_consumer_open(&s->client, NULL, 0, NULL, &consumer, err);
+    if (cls == ERR_NONE) {
+        cls = topic_need(s, kafka_consumer_client(consumer), name, settings, count, err);
+        kafka_consumer_close(consumer);
+    }
+    return cls;
+}
+
 static enum err_class topics_need(struct kafka_sink *s, struct err *err)
 {
     char age[32];
@@ -155,6 +170,30 @@ static enum err_class topics_need(struct kafka_sink *s, struct err *err)
     return cls;
 }
 
+/* A topic's limit is that of a batch. One that may not be asked for has the default, as far as we know. */
+void kafka_sink_limits(struct kafka_sink *s)
+{
+    struct kafka_consumer *consumer;
+    struct err ignored;
+    s->batch_bytes = BATCH_BYTES;
+    if (kafka_consumer_open(&s->client, NULL, 0, NULL, &consumer, &ignored) != ERR_NONE) {
+        return;
+    }
+    for (size_t i = 0; i < s->count; i++) {
+        char limit[32] = "";
+        int64_t most = 0;
+        enum err_class cls = kafka_topic_setting(kafka_consumer_client(consumer), s->aggregations[i].topic,
+                                                 "max.message.bytes", KAFKA_WAIT_US, limit, sizeof(limit), &ignored);
+        if (cls != ERR_NONE || !str_to_int64(str_of(limit), &most)) {
+            most = BATCH_BYTES;
+        }
+        s->aggregations[i].record_max = fault("CK9.limits") ? INT64_MAX : most - RECORD_OVERHEAD;
+        most = most > 1 ? most : 1;
+        s->batch_bytes = most < s->batch_bytes ? most : s->batch_bytes;
+    }
+    kafka_consumer_close(consumer);
+}
+
 /* ---- what a task asks for */
 
 static const char *topic_of(const struct kafka_sink *s, const char *aggregation)
@@ -172,11 +211,11 @@ static enum err_class own(struct sink *base, struct err *err)
 {
     struct kafka_sink *s = kafka_of(base);
     enum err_class cls = kafka_claim_say(&s->claim, &s->client, s->state_topic, KAFKA_WAIT_US, err);
-    cls = cls ? cls : ready(s, err);
+    cls = cls ? cls : kafka_sink_ready(s, err);
     for (int i = 1; cls == ERR_NONE && !s->claimed; i++) {
         cls = claim(s, err);
         if (cls == ERR_FATAL && err_exit_code(err) == EXIT_FENCED && i < KAFKA_CLAIM_TRIES) {
-            cls = ready(s, err); /* by whoever was there before, who sees our claim now */
+            cls = kafka_sink_ready(s, err); /* by whoever was there before, who sees our claim now */
         }
     }
     return cls;
@@ -199,6 +238,7 @@ static enum err_class prepare(struct sink *base, const struct result_schema *con
                                                         .shown = -1};
     }
     cls = topics_need(s, err);
+    kafka_sink_limits(s);
     if (cls == ERR_NONE && s->member != NULL) { /* what our last run left open would hide what others write */
         cls = own(base, err);
     }
@@ -210,7 +250,7 @@ static enum err_class generations(struct sink *base, size_t aggregation, struct 
                                   struct err *err)
 {
     struct kafka_sink *s = kafka_of(base);
-    enum err_class cls = s->claimed ? ready(s, err) : ERR_NONE;
+    enum err_class cls = s->claimed ? kafka_sink_ready(s, err) : ERR_NONE;
     if (cls != ERR_NONE) {
         return cls;
     }
@@ -285,7 +325,7 @@ static enum err_class line(struct sink *base, size_t aggregation, int64_t genera
                            struct arena *arena, struct task_line *ret_line, bool *ret_found, struct err *err)
 {
     struct kafka_sink *s = kafka_of(base);
-    enum err_class cls = s->claimed ? ready(s, err) : ERR_NONE;
+    enum err_class cls = s->claimed ? kafka_sink_ready(s, err) : ERR_NONE;
     const struct kafka_lane *lane =
         cls ? NULL : kafka_lane_of(&s->aggregations[aggregation], generation, partition, false);
     *ret_found = lane != NULL;
@@ -318,9 +358,7 @@ static enum err_class put_row(struct kafka_sink *s, const struct lane_commit *l,
     buf_clear(value);
     kafka_row_key(l, row, key);
     kafka_row_value(a, l, row, value);
-    struct kafka_record r = {
-        .topic = a->topic, .partition = RD_KAFKA_PARTITION_UA, .key = buf_str(key), .value = buf_str(value)};
-    return kafka_writer_add(s->writer, &r, deadline_us, err);
+    return kafka_poison_put(s, a, key, value, deadline_us, err);
 }
 
 static enum err_class put_lane(struct kafka_sink *s, const struct lane_commit *l, int64_t deadline_us, struct err *err)
@@ -447,10 +485,14 @@ static enum err_class commit(struct sink *base, const struct task_commit *commit
     cls = transact(s, commit, err);
     if (cls != ERR_NONE) {
         spend(s);
+        if (cls == ERR_REJECT) {
+            return kafka_poison_refused(s, commit, err);
+        }
         /* the next look says whether it is so; of several, whether the group has given the partitions to another */
         bool maybe = s->member == NULL && cls == ERR_FATAL && err_exit_code(err) == EXIT_FENCED;
         return maybe ? (err->cls = ERR_RETRY) : cls;
     }
+    s->refusals = 0;
     for (size_t i = 0; i < commit->lane_count; i++) {
         apply(s, &commit->lanes[i]);
     }

@@ -40,6 +40,7 @@ struct kafka_lane {
 
 struct kafka_aggregation {
     char *name, *topic;
+    int64_t record_max;                 /* bytes of key and value that the topic takes, without compression */
     const struct result_schema *schema; /* the caller's */
     struct arena memory;                /* of generations */
     struct generation *generations;     /* by number */
@@ -47,6 +48,12 @@ struct kafka_aggregation {
     int64_t shown;
     struct kafka_lane **lanes;
     size_t lane_count;
+};
+
+enum { KAFKA_POISON_MAX = 256 };
+struct kafka_poison {
+    uint64_t row;     /* of topic and key */
+    int64_t until_us; /* monotonic: afterwards it is tried again */
 };
 
 struct kafka_sink {
@@ -68,8 +75,28 @@ struct kafka_sink {
     int64_t read_to; /* of STATE, when it was read last */
     int64_t batch;
     bool claimed;
-    int64_t tried; /* number of the transaction whose outcome is not known; 0: none */
+    struct kafka_poison poison[KAFKA_POISON_MAX]; /* rows that the cluster refuses, oldest first; kafka_poison.c */
+    size_t poison_count, refusals;
+    int64_t batch_bytes; /* that the topics take at once */
+    bool dead_there;     /* the topic of dead letters is */
+    int64_t tried;       /* number of the transaction whose outcome is not known; 0: none */
 };
+
+/* kafka.c */
+void kafka_sink_limits(struct kafka_sink *s); /* looks again what the topics take */
+enum err_class kafka_sink_ready(struct kafka_sink *s, struct err *err);
+enum err_class kafka_sink_topic(struct kafka_sink *s, const char *name, const struct kafka_setting *settings,
+                                size_t count, struct err *err);
+
+/* kafka_poison.c (C-K9): a row that the cluster refuses would abort each transaction it is in. What is larger than its
+ * topic takes is known before; for what is refused else is looked after some refusals of the same commit. It goes to
+ * STATE.dead, in the same transaction as the others to their topics.
+ *
+ * What becomes of a refused commit: ERR_RETRY, to be stored again, or the refusal. */
+enum err_class kafka_poison_refused(struct kafka_sink *s, const struct task_commit *commit, struct err *err);
+/* Where the row goes: its topic, or STATE.dead with where it should have gone and why in headers. */
+enum err_class kafka_poison_put(struct kafka_sink *s, const struct kafka_aggregation *a, const struct buf *key,
+                                const struct buf *value, int64_t deadline_us, struct err *err);
 
 /* kafka_text.c */
 void kafka_row_key(const struct lane_commit *l, const struct result_row *row, struct buf *out);

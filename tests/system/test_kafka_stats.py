@@ -532,6 +532,43 @@ class Twice(OnTopics):
         self.judge()
 
 
+class Poison(OnTopics):
+    schema = NARROW
+
+    def refuse(self, limit, reason, faults=''):
+        """A limit that is lowered under a run. A batch's head is 61 bytes, most rows have 258 to 270."""
+        topic = f'{self.name}.user_edit_counts'
+        file = self.synth(4000, 371, event_rate=10, late=0.01)
+        self.declare(kafka={'properties': ['compression.type=none']})
+        kafka.topics_create(broker.bootstrap, topic, 1, {'cleanup.policy': 'compact', 'max.message.bytes': 2000})
+        with self.running(*self.run_arguments(f'replay:{file}', '--speed', 40), env={'WIKITALLY_FAULTS': faults} if faults else None) as process:
+            self.wait_for_commit(process, 3)
+            broker.tool('kafka.admin.ConfigCommand', '--alter', '--entity-type', 'topics', '--entity-name', topic,
+                        '--add-config', f'max.message.bytes={limit}')
+            self.wait_for_end(process)
+            said = self.log_of(process)
+        held = {row.key: row.value for row in kafka.consume(broker.bootstrap, topic)}
+        dead = kafka.consume(broker.bootstrap, f'{self.name}.state.dead')
+        last = {row.key: row.value for row in dead}
+        self.assertIn('Message size too large', said)
+        self.assertEqual({tuple(row.headers) for row in dead}, {(('wikitally.reason', reason), ('wikitally.topic', topic.encode()))})
+        missing = {key: value for key, value in self.stored('user_edit_counts', self.directory, 0).items() if held.get(key) != value}
+        self.assertGreater(len(missing), 0)
+        self.assertEqual(missing, {key: last.get(key) for key in missing}, 'rows that are neither in the topic nor in the dead letters')
+        self.assertGreater(len(held), 0)
+        self.assert_balanced()
+        return said
+
+    def test_CK9_rows_that_are_too_large_for_their_topic(self):
+        self.refuse(345, b'too-large')
+
+    @unittest.skipUnless(os.path.exists(wikitally.CHECKED), 'needs the build with seeded faults')
+    def test_CK9_rows_that_are_refused_for_no_reason_that_is_known(self):
+        """They are looked for: the others of their transactions are written."""
+        self.program = wikitally.CHECKED
+        self.assertIn(f'the row goes to "{self.name}.state.dead"', self.refuse(358, b'refused', 'CK9.limits'))
+
+
 class Generations(OnTopics):
     schema = NARROW
 
