@@ -326,20 +326,31 @@ enum err_class kafka_inspect_spans(struct kafka_inspect *i, struct kafka_span *s
     return cls;
 }
 
-enum err_class kafka_inspect_high(struct kafka_inspect *i, struct kafka_span *spans, size_t count, struct err *err)
+static enum err_class high_find(struct kafka_inspect *i, const struct kafka_span *spans, size_t count,
+                                int64_t *ret_high, struct err *err)
 {
+#if RD_KAFKA_VERSION >= 0x020300ff
+    return ends_find(i, i->client, spans, count, RD_KAFKA_OFFSET_END, false, ret_high, err);
+#else /* isolation is the client's: another one */
     static const struct kafka_setting settings[] = {{"isolation.level", "read_uncommitted"}};
-    AUTO_FREE int64_t *high = xcalloc(count + 1, sizeof(*high));
     struct kafka_client *client;
     enum err_class cls = kafka_client_new(i->options, RD_KAFKA_CONSUMER, settings, 1, NULL, &client, err);
     if (cls != ERR_NONE) {
         return cls;
     }
-    cls = ends_find(i, client, spans, count, RD_KAFKA_OFFSET_END, false, high, err);
+    cls = ends_find(i, client, spans, count, RD_KAFKA_OFFSET_END, false, ret_high, err);
+    kafka_client_free(client);
+    return cls;
+#endif
+}
+
+enum err_class kafka_inspect_high(struct kafka_inspect *i, struct kafka_span *spans, size_t count, struct err *err)
+{
+    AUTO_FREE int64_t *high = xcalloc(count + 1, sizeof(*high));
+    enum err_class cls = high_find(i, spans, count, high, err);
     for (size_t n = 0; n < count && cls == ERR_NONE; n++) {
         spans[n].high = high[n];
     }
-    kafka_client_free(client);
     return cls;
 }
 

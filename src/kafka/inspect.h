@@ -68,7 +68,7 @@ struct kafka_span {
 /* Fills head and end of all. `spans` may be of many topics; they are sorted by topic and partition and have a leader
  * each. KAFKA_UNKNOWN: its leader did not say. */
 enum err_class kafka_inspect_spans(struct kafka_inspect *i, struct kafka_span *spans, size_t count, struct err *err);
-/* Fills `high` of all likewise, by a connection of its own. */
+/* Fills `high` of all likewise. */
 enum err_class kafka_inspect_high(struct kafka_inspect *i, struct kafka_span *spans, size_t count, struct err *err);
 
 struct kafka_setting_row {
