@@ -240,6 +240,10 @@ enum err_class topics_show(struct topics_place *place, const char *name, int wha
 {
     struct topic_shown shown = {0};
     struct kafka_inspect *inspect;
+    if (!topics_name_can_be(name)) {
+        *ret_shown = shown;
+        return ERR_NONE;
+    }
     enum err_class cls = inspect_open(place, &inspect, err);
     if (!cls)
         cls = show_fill(place, inspect, name, what, arena, &shown, err);

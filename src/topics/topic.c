@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-enum { TOPIC_PAGE = 2000 };
+enum { TOPIC_PAGE = 2000, NAME_LETTERS_MAX = 249 };
 #define KIND_HEADER "wikitally.kind" /* docs/kafka.md */
 
 struct topic {
@@ -23,6 +23,14 @@ struct topic {
     struct kafka_feed **feeds; /* by partition; NULL: rests */
     struct arena arena;        /* of the page */
 };
+
+bool topics_name_can_be(const char *name)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    size_t n = strlen(name);
+    return n > 0 && n <= NAME_LETTERS_MAX && strspn(name, letters) == n && strcmp(name, ".") != 0 &&
+           strcmp(name, "..") != 0;
+}
 
 /* ---- life */
 
@@ -66,8 +74,12 @@ static enum err_class open_journal(struct topic *t, bool *ret_found, struct err 
 enum err_class topic_open(struct topics_place *place, const char *name, bool live, struct topic **ret_topic,
                           struct err *err)
 {
-    struct topic *t = xcalloc(1, sizeof *t);
     bool found = false;
+    if (!topics_name_can_be(name)) {
+        *ret_topic = NULL;
+        return ERR_NONE;
+    }
+    struct topic *t = xcalloc(1, sizeof *t);
     t->place = place;
     t->name = name;
     enum err_class cls = place->kafka ? open_kafka(t, live, &found, err) : open_journal(t, &found, err);
