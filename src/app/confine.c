@@ -121,7 +121,7 @@ static void allow_source(struct sandbox_rules *rules, const struct confine_optio
 
 static void allow_kafka(struct sandbox_rules *rules, const struct config *c)
 {
-    if (!c->journal_kafka) {
+    if (!config_kafka_client(c)) {
         return;
     }
     allow_list(rules, for_live, sizeof for_live / sizeof *for_live, false);

@@ -255,6 +255,8 @@ static enum err_class start_serve(struct pipeline *p, struct err *err)
         .token = c->serve.token,
         .directory = p->directory,
         .journal = p->journal,
+        .kafka = config_kafka_client(c),
+        .topic = c->journal.topic,
         .web_dir = c->serve.web_dir,
         .delay_us = c->source.delay_us,
         .max_clients = (size_t)c->serve.max_clients,

@@ -239,6 +239,27 @@ void buf_add_json_html(struct buf *b, struct str s)
     add_json(b, s, true);
 }
 
+void buf_add_base64(struct buf *b, struct str s)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *to = buf_reserve(b, (s.len + 2) / 3 * 4);
+    if (!to) {
+        return;
+    }
+    for (size_t i = 0; i < s.len; i += 3) {
+        size_t left = s.len - i;
+        uint32_t bits = (uint32_t)(unsigned char)s.ptr[i] << 16;
+        bits |= left > 1 ? (uint32_t)(unsigned char)s.ptr[i + 1] << 8 : 0;
+        bits |= left > 2 ? (uint32_t)(unsigned char)s.ptr[i + 2] : 0;
+        *to++ = digits[bits >> 18];
+        *to++ = digits[bits >> 12 & 63];
+        *to++ = left > 1 ? digits[bits >> 6 & 63] : '=';
+        *to++ = left > 2 ? digits[bits & 63] : '=';
+    }
+    b->len += (s.len + 2) / 3 * 4;
+    b->ptr[b->len] = '\0';
+}
+
 void buf_add_printable(struct buf *b, struct str s, size_t max)
 {
     const unsigned char *p = (const unsigned char *)s.ptr;

@@ -53,6 +53,7 @@ static inline struct str buf_str(const struct buf *b)
  * for JSON that a browser might sniff (reliability.md section 5). Bytes that are not UTF-8 become U+FFFD in both. */
 void buf_add_json(struct buf *b, struct str s); /* with the quotes */
 void buf_add_json_html(struct buf *b, struct str s);
+void buf_add_base64(struct buf *b, struct str s); /* RFC 4648, with padding */
 /* For terminals and logs: control characters, DEL, C1, bidi controls and invalid UTF-8 as \xNN / \u{NNNN}; at most
  * `max` bytes of s. */
 void buf_add_printable(struct buf *b, struct str s, size_t max);

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * messages.c - see messages.h. What is there at the beginning is the end, unless it follows: a topic that is being
- * written comes to an end, too. Values may be anything; what is no JSON object matches no filter but the empty one.
+ * messages.c - see messages.h. What is found, and where, is topics/messages.h's business.
  */
 #include "cli/messages.h"
 
-#include "base/diag.h"
-#include "change/filter.h"
-#include "cli/topic.h"
+#include "base/clock.h"
+#include "cli/place.h"
+#include "topics/messages.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,26 +15,16 @@
 
 enum { POLL_US = 200000, SHOWN_MAX = 300 };
 
-struct coverage {
-    int64_t start, next, end; /* looked at: [start, next); end: where it stops unless it follows */
-    int64_t records;
-};
-
-struct looking {
+struct printing {
     struct cli *cli;
-    const struct messages_wanted *wanted;
-    struct topic *topic;
-    struct field_set *set;
-    struct filter *filter;
-    struct value *values;
-    struct coverage *parts; /* by partition */
-    uint32_t first, last;   /* partitions looked at: [first, last) */
-    bool gone;              /* the log begins behind the offset asked for */
-    int64_t printed, bytes, without_value;
+    const struct messages_asked *asked;
+    struct topics_place place;
+    struct messages_wanted wanted;
+    struct messages *messages;
+    struct buf query;
+    int64_t bytes, without_value;
     FILE *file; /* export into it; NULL: standard output */
     int errnum; /* why it could not be written, or 0 */
-    /* Says whether it counts as printed. */
-    bool (*print)(struct looking *l, uint32_t partition, const struct topic_record *r);
 };
 
 static const struct out_column columns[] = {{"partition", true}, {"offset", true}, {"timestamp", false}, {"key", false},
@@ -89,8 +78,9 @@ static void print_columns(struct out *out, uint32_t partition, const struct topi
     out_row(out);
 }
 
-static bool print_value(struct looking *l, uint32_t partition, const struct topic_record *r)
+static bool print_value(uint32_t partition, const struct topic_record *r, void *ctx)
 {
+    struct printing *l = ctx;
     struct str end = str_n(&l->cli->out.end, 1);
     (void)partition;
     l->without_value += r->value.ptr == NULL;
@@ -108,157 +98,90 @@ static bool print_value(struct looking *l, uint32_t partition, const struct topi
     return true;
 }
 
-static bool print_record(struct looking *l, uint32_t partition, const struct topic_record *r)
+static bool print_record(uint32_t partition, const struct topic_record *r, void *ctx)
 {
+    struct printing *l = ctx;
     enum out_format format = l->cli->out.format;
     if (format == OUT_RAW)
-        return print_value(l, partition, r);
-    if (format == OUT_TABLE && l->wanted->follow)
+        return print_value(partition, r, l);
+    if (format == OUT_TABLE && l->asked->follow)
         print_line(partition, r);
     else
         print_columns(&l->cli->out, partition, r);
     return true;
 }
 
-/* ---- where it begins */
+/* ---- what is asked */
 
-/* The n-th last record. Marks and what was aborted have offsets, too: so from further and further before the end. */
-static enum err_class find_last(struct looking *l, uint32_t p, int64_t head, int64_t *ret_from, struct err *err)
+static int check(const struct messages_asked *w, struct err *err)
 {
-    int64_t n = l->wanted->last, end = l->parts[p].end, from = end, seen = 0;
-    AUTO_FREE int64_t *ring = xcalloc((size_t)n, sizeof *ring);
-    for (int64_t step = n; seen < n && from > head; step *= 4) {
-        from = end - step > head ? end - step : head;
-        seen = 0;
-        for (int64_t at = from; at < end;) {
-            struct topic_page page;
-            enum err_class cls = topic_read(l->topic, p, at, &page, err);
-            if (cls)
-                return cls;
-            for (size_t i = 0; i < page.count && page.records[i].offset < end; i++)
-                ring[seen++ % n] = page.records[i].offset;
-            at = page.count ? page.records[page.count - 1].offset + 1 : end;
-        }
-    }
-    *ret_from = seen > n ? ring[seen % n] : seen ? ring[0] : end;
-    return ERR_NONE;
-}
-
-static enum err_class find_start(struct looking *l, uint32_t p, struct err *err)
-{
-    const char *text = l->wanted->from;
-    struct coverage *c = &l->parts[p];
-    int64_t head, at_us;
-    enum err_class cls = topic_bounds(l->topic, p, &head, &c->end, err);
-    if (cls)
-        return cls;
-    c->start = head;
-    if (l->wanted->last)
-        cls = find_last(l, p, head, &c->start, err);
-    else if (text ? strcmp(text, "latest") == 0 : l->wanted->follow)
-        c->start = c->end;
-    else if (text && str_to_int64(str_of(text), &c->start))
-        l->gone |= c->start < head;
-    else if (text && strcmp(text, "earliest") != 0 && time_parse_human(str_of(text), clock_wall(&clock_real), &at_us))
-        cls = topic_seek(l->topic, p, at_us, &c->start, err);
-    c->start = c->start < head ? head : c->start;
-    c->next = c->start;
-    return cls;
-}
-
-static int check(const struct messages_wanted *w, struct err *err)
-{
-    int64_t number;
     const char *from = w->from;
     if (from && w->last)
         return cli_usage(err, "topics: --from and --last both say where to begin; give one of them");
     if (w->last > MESSAGES_LAST_MAX)
         return cli_usage(err, "topics: --last takes at most %d", MESSAGES_LAST_MAX);
-    if (from && strcmp(from, "earliest") != 0 && strcmp(from, "latest") != 0 &&
-        !(str_to_int64(str_of(from), &number) && number >= 0) &&
-        !time_parse_human(str_of(from), clock_wall(&clock_real), &number))
+    if (from && !messages_from_is_known(from))
         return cli_usage(err, "topics: --from \"%s\" is not an offset, a time, \"earliest\" or \"latest\"", from);
     return EXIT_DONE;
 }
 
-/* ---- looking */
-
-static bool over(const struct looking *l)
+static bool cannot_write(void *ctx)
 {
-    return l->errnum || (l->wanted->count && l->printed >= l->wanted->count);
+    const struct printing *l = ctx;
+    return l->errnum != 0;
 }
 
-static bool matches(struct looking *l, const struct topic_record *r)
+static enum err_class begin(struct printing *l, struct err *err)
 {
-    size_t at;
-    if (!l->filter)
-        return true;
-    return r->value.ptr && change_scan(l->set, r->value, l->values, &at) == DEAD_NONE &&
-           filter_match(l->filter, l->values);
+    const struct messages_asked *w = l->asked;
+    for (int i = 0; i < w->query_count; i++)
+        buf_addf(&l->query, "%s%s", i ? " " : "", w->query[i]);
+    l->wanted.topic = w->topic;
+    l->wanted.partition = w->partition;
+    l->wanted.from = w->from;
+    l->wanted.last = w->last;
+    l->wanted.count = w->count;
+    l->wanted.live = w->follow;
+    l->wanted.filter = buf_str(&l->query);
+    l->wanted.full = cannot_write;
+    l->wanted.ctx = l;
+    enum err_class cls = place_open(l->cli, PLACE_JOURNAL, &l->place, err);
+    if (!cls)
+        cls = messages_open(&l->place, &l->wanted, &l->messages, err);
+    if (cls)
+        return err->code == EXIT_USAGE ? err_prefix(err, "topics: \"%s\"", l->query.ptr) : cls;
+    return l->messages ? ERR_NONE : place_no_topic(&l->place, w->topic, err);
 }
 
-/* What is there of one partition, up to `end`. */
-static enum err_class look(struct looking *l, uint32_t p, int64_t end, struct err *err)
+static void printing_fini(struct printing *l)
 {
-    struct coverage *c = &l->parts[p];
-    while (c->next < end && !over(l)) {
-        struct topic_page page;
-        enum err_class cls = topic_read(l->topic, p, c->next, &page, err);
-        if (cls)
-            return cls;
-        if (page.count == 0 || page.records[0].offset >= end) { /* marks are all that is left */
-            c->next = end == INT64_MAX ? c->next : end;
-            return ERR_NONE;
-        }
-        for (size_t i = 0; i < page.count && page.records[i].offset < end && !over(l); i++) {
-            c->records++;
-            c->next = page.records[i].offset + 1;
-            if (matches(l, &page.records[i]))
-                l->printed += l->print(l, p, &page.records[i]);
-        }
-    }
-    return ERR_NONE;
+    messages_close(l->messages);
+    place_close(&l->place);
+    buf_fini(&l->query);
 }
 
-static enum err_class look_all(struct looking *l, struct err *err)
+static enum err_class follow(struct printing *l, struct err *err)
 {
     enum err_class cls = ERR_NONE;
-    for (uint32_t p = l->first; !cls && p < l->last; p++) {
-        cls = find_start(l, p, err);
-        if (!cls && !l->wanted->follow) {
-            cls = look(l, p, l->parts[p].end, err);
-            topic_rest(l->topic, p);
-        }
+    while (!cls && !messages_over(l->messages)) {
+        cls = messages_look_on(l->messages, err);
+        out_flush();
+        if (!cls && !messages_over(l->messages))
+            clock_real.sleep_us(&clock_real, POLL_US);
     }
     return cls;
 }
 
-static enum err_class follow(struct looking *l, struct err *err)
-{
-    while (!over(l)) {
-        for (uint32_t p = l->first; p < l->last && !over(l); p++) {
-            enum err_class cls = look(l, p, INT64_MAX, err);
-            if (cls == ERR_RETRY) { /* a broker that is away comes back */
-                diag_warn("topics", "%s", err->text);
-                *err = (struct err){0};
-            } else if (cls) {
-                return cls;
-            }
-        }
-        out_flush();
-        if (!over(l))
-            clock_real.sleep_us(&clock_real, POLL_US);
-    }
-    return ERR_NONE;
-}
-
 /* ---- what was looked at */
 
-static void say_coverage(const struct looking *l)
+static bool say_coverage(const struct printing *l)
 {
-    uint32_t untouched = 0;
-    for (uint32_t p = l->first; p < l->last; p++) {
-        const struct coverage *c = &l->parts[p];
+    uint32_t first, behind, untouched = 0;
+    bool gone = false;
+    messages_span(l->messages, &first, &behind);
+    for (uint32_t p = first; p < behind; p++) {
+        const struct messages_coverage *c = messages_covered(l->messages, p);
+        gone |= c->gone;
         if (c->next > c->start) {
             cli_note(l->cli, "looked at %lld records, offsets %lld..%lld of partition %u", (long long)c->records,
                      (long long)c->start, (long long)c->next - 1, p);
@@ -268,94 +191,51 @@ static void say_coverage(const struct looking *l)
     }
     if (untouched) {
         cli_note(l->cli, "looked at 0 records of %u %spartition%s", untouched,
-                 untouched < l->last - l->first ? "other " : "", untouched == 1 ? "" : "s");
+                 untouched < behind - first ? "other " : "", untouched == 1 ? "" : "s");
     }
     if (l->without_value)
         cli_note(l->cli, "left out %lld records that have no value", (long long)l->without_value);
-    if (l->gone)
-        cli_note(l->cli, "offset %s is gone: the log begins behind it", l->wanted->from);
+    if (gone)
+        cli_note(l->cli, "offset %s is gone: the log begins behind it", l->asked->from);
+    return gone;
 }
 
-static enum err_class compile(struct looking *l, struct err *err)
-{
-    AUTO(buf) struct buf query = {0};
-    for (int i = 0; i < l->wanted->query_count; i++)
-        buf_addf(&query, "%s%s", i ? " " : "", l->wanted->query[i]);
-    if (str_trim(buf_str(&query)).len == 0)
-        return ERR_NONE;
-    l->set = field_set_new();
-    l->filter = filter_compile(buf_str(&query), l->set, NULL, err);
-    if (!l->filter) {
-        err->code = EXIT_USAGE;
-        return err_prefix(err, "topics: \"%s\"", query.ptr);
-    }
-    l->values = xcalloc(field_set_count(l->set), sizeof *l->values);
-    return ERR_NONE;
-}
-
-static enum err_class begin(struct looking *l, struct err *err)
-{
-    const struct messages_wanted *w = l->wanted;
-    enum err_class cls = compile(l, err);
-    if (!cls)
-        cls = topic_open(l->cli, w->topic, w->follow, &l->topic, err);
-    if (cls)
-        return cls;
-    uint32_t count = topic_partitions(l->topic);
-    if (w->partition >= (int64_t)count)
-        return err_set(err, ERR_REJECT, EXIT_NOINPUT, "topic \"%s\" has no partition %lld: there are %u, from 0",
-                       w->topic, (long long)w->partition, count);
-    l->parts = xcalloc(count, sizeof *l->parts);
-    l->first = w->partition < 0 ? 0 : (uint32_t)w->partition;
-    l->last = w->partition < 0 ? count : l->first + 1;
-    return ERR_NONE;
-}
-
-static void looking_fini(struct looking *l)
-{
-    topic_close(l->topic);
-    free(l->parts);
-    free(l->values);
-    filter_free(l->filter);
-    field_set_free(l->set);
-}
-
-static int outcome(const struct looking *l, enum err_class cls, const struct err *err)
+static int outcome(const struct printing *l, enum err_class cls, const struct err *err)
 {
     if (cls)
         return cli_fail(err);
-    say_coverage(l);
-    return l->gone ? EXIT_INCOMPLETE : l->printed ? EXIT_DONE : EXIT_NO;
+    bool gone = say_coverage(l);
+    return gone ? EXIT_INCOMPLETE : messages_taken(l->messages) ? EXIT_DONE : EXIT_NO;
 }
 
-int messages_print(struct cli *cli, const struct messages_wanted *wanted, struct err *err)
+int messages_print(struct cli *cli, const struct messages_asked *asked, struct err *err)
 {
-    struct looking l = {.cli = cli, .wanted = wanted, .print = print_record};
-    int code = check(wanted, err);
+    struct printing l = {.cli = cli, .asked = asked, .wanted.take = print_record};
+    int code = check(asked, err);
     if (code)
         return code;
-    bool rows = cli->out.format != OUT_RAW && !(cli->out.format == OUT_TABLE && wanted->follow);
+    bool rows = cli->out.format != OUT_RAW && !(cli->out.format == OUT_TABLE && asked->follow);
     enum err_class cls = begin(&l, err);
     if (!cls && rows && out_begin(&cli->out, columns, sizeof columns / sizeof *columns, err)) {
-        looking_fini(&l);
+        printing_fini(&l);
         return EXIT_USAGE;
     }
     bool begun = !cls;
     if (!cls)
-        cls = look_all(&l, err);
-    if (!cls && wanted->follow)
+        cls = messages_look(l.messages, err);
+    if (!cls && asked->follow)
         cls = follow(&l, err);
     if (begun && rows)
         out_end(&cli->out);
     out_flush();
     code = outcome(&l, cls, err);
-    looking_fini(&l);
+    printing_fini(&l);
     return code;
 }
 
 /* ---- export */
 
-static enum err_class close_file(struct looking *l, const char *name, enum err_class cls, struct err *err)
+static enum err_class close_file(struct printing *l, const char *name, enum err_class cls, struct err *err)
 {
     if (!l->errnum && (fflush(l->file) != 0 || fsync(fileno(l->file)) != 0))
         l->errnum = errno;
@@ -383,10 +263,10 @@ static int check_name(const char *name, struct err *err)
     return EXIT_DONE;
 }
 
-int messages_export(struct cli *cli, const struct messages_wanted *wanted, const char *name, struct err *err)
+int messages_export(struct cli *cli, const struct messages_asked *asked, const char *name, struct err *err)
 {
-    struct looking l = {.cli = cli, .wanted = wanted, .print = print_value};
-    int code = wanted->follow ? cli_usage(err, "topics export: --follow has no end") : check(wanted, err);
+    struct printing l = {.cli = cli, .asked = asked, .wanted.take = print_value};
+    int code = asked->follow ? cli_usage(err, "topics export: --follow has no end") : check(asked, err);
     code = code ? code : check_name(name, err);
     if (code)
         return code;
@@ -398,13 +278,13 @@ int messages_export(struct cli *cli, const struct messages_wanted *wanted, const
             cls = err_errno(err, ERR_FATAL, err_errno_code(errno, EXIT_CANTCREAT), errno, "cannot make \"%s\"", name);
     }
     if (!cls)
-        cls = look_all(&l, err);
+        cls = messages_look(l.messages, err);
     if (l.file)
         cls = close_file(&l, name, cls, err);
     out_flush();
     code = outcome(&l, cls, err);
     if (!cls)
-        cli_note(cli, "%lld values, %lld bytes", (long long)l.printed, (long long)l.bytes);
-    looking_fini(&l);
+        cli_note(cli, "%lld values, %lld bytes", (long long)messages_taken(l.messages), (long long)l.bytes);
+    printing_fini(&l);
     return code == EXIT_NO ? EXIT_DONE : code; /* an empty topic is an empty file */
 }

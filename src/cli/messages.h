@@ -7,9 +7,7 @@
 
 #include "cli/cli.h"
 
-enum { MESSAGES_LAST_MAX = 1000000 };
-
-struct messages_wanted {
+struct messages_asked {
     const char *topic;
     int64_t partition;  /* -1: all, one after the other */
     const char *from;   /* "earliest", "latest", an offset, a time; NULL: earliest, with follow latest */
@@ -20,8 +18,8 @@ struct messages_wanted {
     int query_count;
 };
 /* Rows as -o says. -> exit code; EXIT_NO: nothing matched, EXIT_INCOMPLETE: the offset asked for is gone. */
-int messages_print(struct cli *cli, const struct messages_wanted *wanted, struct err *err);
+int messages_print(struct cli *cli, const struct messages_asked *asked, struct err *err);
 /* Values, each with the row end, into a new file, or "-". */
-int messages_export(struct cli *cli, const struct messages_wanted *wanted, const char *file, struct err *err);
+int messages_export(struct cli *cli, const struct messages_asked *asked, const char *file, struct err *err);
 
 #endif

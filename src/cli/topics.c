@@ -4,11 +4,8 @@
  * without one the embedded journal, as one topic. Messages: messages.c.
  */
 #include "cli/messages.h"
-#include "cli/topic.h"
-#include "journal/journal.h"
-#include "kafka/inspect.h"
-
-#include <stdlib.h>
+#include "cli/place.h"
+#include "topics/catalog.h"
 
 /* ---- list */
 
@@ -23,103 +20,32 @@ static void out_known(struct out *out, int64_t n)
         out_int(out, n);
 }
 
-/* Those of partitions that somebody leads. */
-static struct kafka_span *spans_of(const struct kafka_topic_row *topics, size_t topic_count, size_t *ret_count)
-{
-    size_t most = 0, count = 0;
-    for (size_t t = 0; t < topic_count; t++)
-        most += topics[t].partition_count;
-    struct kafka_span *spans = xcalloc(most + 1, sizeof *spans);
-    for (size_t t = 0; t < topic_count; t++) {
-        for (size_t p = 0; p < topics[t].partition_count; p++) {
-            const struct kafka_partition_row *row = &topics[t].partitions[p];
-            if (row->leader != KAFKA_NOBODY)
-                spans[count++] = (struct kafka_span){.topic = topics[t].name, .partition = row->number};
-        }
-    }
-    *ret_count = count;
-    return spans;
-}
-
-/* `at`: the topic's first span, which is moved on to the next topic's. */
-static int64_t records_of(const struct kafka_topic_row *t, const struct kafka_span *spans, size_t count, size_t *at)
-{
-    int64_t sum = 0;
-    size_t known = 0;
-    for (; *at < count && spans[*at].topic == t->name; (*at)++) {
-        const struct kafka_span *s = &spans[*at];
-        known += s->end != KAFKA_UNKNOWN;
-        sum += s->end != KAFKA_UNKNOWN ? s->end - s->head : 0;
-    }
-    return known == t->partition_count ? sum : KAFKA_UNKNOWN;
-}
-
-static void print_topic(struct out *out, const struct kafka_topic_row *t, int64_t records)
+static void print_topic(struct out *out, const struct topic_row *t)
 {
     out_z(out, t->name);
     out_int(out, (int64_t)t->partition_count);
-    out_int(out, t->replication);
-    out_known(out, records);
-    out_int(out, (int64_t)t->under_replicated);
+    out_known(out, t->replication);
+    out_known(out, t->records);
+    out_known(out, t->under_replicated);
     out_z(out, t->internal ? "true" : "false");
     out_row(out);
 }
 
-static enum err_class list_kafka(struct cli *cli, struct kafka_inspect *inspect, struct err *err)
+static enum err_class list(struct cli *cli, struct topics_place *place, struct err *err)
 {
     AUTO(arena) struct arena arena = {0};
-    struct kafka_cluster cluster;
-    size_t count = 0, at = 0;
-    enum err_class cls = kafka_inspect_cluster(inspect, &arena, &cluster, err);
-    if (cls)
-        return cls;
-    AUTO_FREE struct kafka_span *spans = spans_of(cluster.topics, cluster.topic_count, &count);
-    if (kafka_inspect_spans(inspect, spans, count, err) ||
+    struct topics_list found;
+    const struct kafka_cluster *cluster = &found.cluster;
+    if (topics_list(place, NULL, 0, &arena, &found, err) ||
         out_begin(&cli->out, list_columns, sizeof list_columns / sizeof *list_columns, err))
         return err->cls;
-    for (size_t t = 0; t < cluster.topic_count; t++)
-        print_topic(&cli->out, &cluster.topics[t], records_of(&cluster.topics[t], spans, count, &at));
+    for (size_t t = 0; t < found.count; t++)
+        print_topic(&cli->out, &found.rows[t]);
     out_end(&cli->out);
-    cli_note(cli, "cluster \"%s\": %zu topics, %zu broker%s, controller %d", cluster.id, cluster.topic_count,
-             cluster.broker_count, cluster.broker_count == 1 ? "" : "s", (int)cluster.controller);
-    return ERR_NONE;
-}
-
-static enum err_class journal_sum(struct journal_reader *reader, uint32_t partitions, int64_t *ret_sum, struct err *err)
-{
-    int64_t head, end, sum = 0;
-    for (uint32_t p = 0; p < partitions; p++) {
-        if (journal_reader_bounds(reader, p, &head, &end, err))
-            return err->cls;
-        sum += end - head;
+    if (place->kafka) {
+        cli_note(cli, "cluster \"%s\": %zu topics, %zu broker%s, controller %d", cluster->id, cluster->topic_count,
+                 cluster->broker_count, cluster->broker_count == 1 ? "" : "s", (int)cluster->controller);
     }
-    *ret_sum = sum;
-    return ERR_NONE;
-}
-
-static enum err_class list_journal(struct cli *cli, struct err *err)
-{
-    struct journal_reader *reader;
-    struct journal_info info;
-    struct out *out = &cli->out;
-    int64_t records = 0;
-    enum err_class cls = topic_journal(cli, NULL, &reader, err);
-    if (cls)
-        return cls;
-    cls = journal_reader_info(reader, &info, err);
-    if (!cls)
-        cls = journal_sum(reader, info.partitions, &records, err);
-    journal_reader_close(reader);
-    if (cls || out_begin(out, list_columns, sizeof list_columns / sizeof *list_columns, err))
-        return err->cls;
-    out_z(out, cli->config.journal.topic);
-    out_int(out, info.partitions);
-    out_none(out);
-    out_int(out, records);
-    out_none(out);
-    out_z(out, "false");
-    out_row(out);
-    out_end(out);
     return ERR_NONE;
 }
 
@@ -130,134 +56,85 @@ static const struct out_column show_columns[] = {{"partition", true}, {"leader",
                                                  {"high", true}};
 static const struct out_column setting_columns[] = {{"setting", false}, {"value", false}, {"origin", false}};
 
-static void out_numbers(struct out *out, const int32_t *list, size_t count)
+static void out_numbers(struct out *out, const int32_t *numbers, size_t count)
 {
     AUTO(buf) struct buf text = {0};
     for (size_t i = 0; i < count; i++)
-        buf_addf(&text, "%s%d", i ? "," : "", (int)list[i]);
-    out_text(out, buf_str(&text));
+        buf_addf(&text, "%s%d", i ? "," : "", (int)numbers[i]);
+    if (count)
+        out_text(out, buf_str(&text));
+    else
+        out_none(out);
 }
 
-static void print_partition(struct out *out, const struct kafka_partition_row *p, const struct kafka_span *span)
+static enum err_class print_partitions(struct out *out, const struct topic_shown *shown, struct err *err)
 {
-    out_int(out, p->number);
-    out_known(out, p->leader);
-    out_numbers(out, p->replicas, p->replica_count);
-    out_numbers(out, p->in_sync, p->in_sync_count);
-    out_known(out, span ? span->head : KAFKA_UNKNOWN);
-    out_known(out, span ? span->end : KAFKA_UNKNOWN);
-    out_known(out, span ? span->high : KAFKA_UNKNOWN);
-    out_row(out);
-}
-
-static enum err_class print_partitions(struct cli *cli, struct kafka_inspect *inspect,
-                                       const struct kafka_topic_row *topic, struct err *err)
-{
-    size_t count = 0, at = 0;
-    AUTO_FREE struct kafka_span *spans = spans_of(topic, 1, &count);
-    if (kafka_inspect_spans(inspect, spans, count, err) || kafka_inspect_high(inspect, spans, count, err) ||
-        out_begin(&cli->out, show_columns, sizeof show_columns / sizeof *show_columns, err))
+    if (out_begin(out, show_columns, sizeof show_columns / sizeof *show_columns, err))
         return err->cls;
-    for (size_t p = 0; p < topic->partition_count; p++) {
-        bool led = at < count && spans[at].partition == topic->partitions[p].number;
-        print_partition(&cli->out, &topic->partitions[p], led ? &spans[at] : NULL);
-        at += led;
+    for (size_t i = 0; i < shown->topic.partition_count; i++) {
+        const struct kafka_partition_row *p = &shown->topic.partitions[i];
+        out_int(out, p->number);
+        out_known(out, p->leader);
+        out_numbers(out, p->replicas, p->replica_count);
+        out_numbers(out, p->in_sync, p->in_sync_count);
+        out_known(out, shown->ends[i].head);
+        out_known(out, shown->ends[i].end);
+        out_known(out, shown->ends[i].high);
+        out_row(out);
     }
-    out_end(&cli->out);
+    out_end(out);
     return ERR_NONE;
 }
 
-static enum err_class print_settings(struct cli *cli, struct kafka_inspect *inspect, const char *topic, struct err *err)
+static enum err_class print_settings(struct out *out, const struct topic_shown *shown, struct err *err)
 {
-    AUTO(arena) struct arena arena = {0};
-    const struct kafka_setting_row *rows;
-    size_t count;
-    if (kafka_inspect_settings(inspect, topic, &arena, &rows, &count, err) ||
-        out_begin(&cli->out, setting_columns, sizeof setting_columns / sizeof *setting_columns, err))
+    if (out_begin(out, setting_columns, sizeof setting_columns / sizeof *setting_columns, err))
         return err->cls;
-    for (size_t i = 0; i < count; i++) {
-        out_z(&cli->out, rows[i].name);
-        out_z(&cli->out, rows[i].value);
-        out_z(&cli->out, rows[i].origin);
-        out_row(&cli->out);
+    for (size_t i = 0; i < shown->setting_count; i++) {
+        out_z(out, shown->settings[i].name);
+        out_z(out, shown->settings[i].value);
+        out_z(out, shown->settings[i].origin);
+        out_row(out);
     }
-    out_end(&cli->out);
+    out_end(out);
     return ERR_NONE;
 }
 
 /* A table for people has both; whoever reads rows wants them of one kind. */
-static enum err_class show_kafka(struct cli *cli, struct kafka_inspect *inspect, const char *name, bool settings,
-                                 struct err *err)
+static enum err_class show(struct cli *cli, struct topics_place *place, const char *name, bool settings,
+                           struct err *err)
 {
     AUTO(arena) struct arena arena = {0};
-    struct kafka_topic_row topic;
-    bool both = cli->out.format == OUT_TABLE && !settings && !cli->columns;
-    enum err_class cls = kafka_inspect_topic(inspect, name, &arena, &topic, err);
-    if (!cls && topic.partition_count == 0)
-        cls = topic_missing(name, "in the cluster", err);
+    struct topic_shown shown;
+    bool both = cli->out.format == OUT_TABLE && !settings && !cli->columns && place->kafka;
+    int what = (settings ? 0 : TOPIC_ENDS) | (settings || both ? TOPIC_SETTINGS : 0);
+    enum err_class cls = topics_show(place, name, what, &arena, &shown, err);
+    if (!cls && shown.topic.partition_count == 0)
+        cls = place_no_topic(place, name, err);
     if (!cls && !settings)
-        cls = print_partitions(cli, inspect, &topic, err);
+        cls = print_partitions(&cli->out, &shown, err);
     if (!cls && both)
         out_write(STR("\n"));
     if (!cls && (settings || both))
-        cls = print_settings(cli, inspect, name, err);
+        cls = print_settings(&cli->out, &shown, err);
     return cls;
-}
-
-static enum err_class show_journal(struct cli *cli, const char *name, bool settings, struct err *err)
-{
-    struct journal_reader *reader;
-    struct journal_info info;
-    int64_t heads[PARTITION_MAX], ends[PARTITION_MAX];
-    enum err_class cls = topic_journal(cli, name, &reader, err);
-    if (cls)
-        return cls;
-    cls = journal_reader_info(reader, &info, err);
-    for (uint32_t p = 0; !cls && p < info.partitions; p++)
-        cls = journal_reader_bounds(reader, p, &heads[p], &ends[p], err);
-    journal_reader_close(reader);
-    if (cls || out_begin(&cli->out, settings ? setting_columns : show_columns,
-                         settings ? sizeof setting_columns / sizeof *setting_columns
-                                  : sizeof show_columns / sizeof *show_columns,
-                         err))
-        return err->cls;
-    for (uint32_t p = 0; !settings && p < info.partitions; p++) {
-        out_int(&cli->out, p);
-        for (int i = 0; i < 3; i++)
-            out_none(&cli->out);
-        out_int(&cli->out, heads[p]);
-        out_int(&cli->out, ends[p]);
-        out_int(&cli->out, ends[p]);
-        out_row(&cli->out);
-    }
-    out_end(&cli->out);
-    return ERR_NONE;
 }
 
 /* ---- the command */
 
 static int look(struct cli *cli, const char *topic, bool settings, struct err *err)
 {
-    const struct kafka_options *options;
-    struct kafka_inspect *inspect;
-    enum err_class cls = topic_cluster(cli, &options, err);
-    if (cls)
-        return cli_fail(err);
-    if (!options) {
-        cls = topic ? show_journal(cli, topic, settings, err) : list_journal(cli, err);
-        return cls ? cli_fail(err) : EXIT_DONE;
-    }
-    cls = kafka_inspect_open(options, TOPIC_WAIT_US, &inspect, err);
-    if (cls)
-        return cli_fail(err);
-    cls = topic ? show_kafka(cli, inspect, topic, settings, err) : list_kafka(cli, inspect, err);
-    kafka_inspect_close(inspect);
+    struct topics_place place = {0};
+    enum err_class cls = place_open(cli, PLACE_JOURNAL, &place, err);
+    if (!cls)
+        cls = topic ? show(cli, &place, topic, settings, err) : list(cli, &place, err);
+    place_close(&place);
     return cls ? cli_fail(err) : EXIT_DONE;
 }
 
 static int topics_run(struct cli *cli, int argc, char **argv, struct err *err)
 {
-    struct messages_wanted wanted = {.partition = -1};
+    struct messages_asked wanted = {.partition = -1};
     bool settings = false;
     int first, code;
     const struct arg args[] = {

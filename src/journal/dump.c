@@ -19,27 +19,6 @@ static void add_flat(struct buf *out, struct str value)
     out->len += value.len;
 }
 
-/* RFC 4648, with padding. */
-static void add_base64(struct buf *out, struct str s)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char *to = buf_reserve(out, (s.len + 2) / 3 * 4);
-    if (to == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < s.len; i += 3) {
-        size_t left = s.len - i;
-        uint32_t bits = (uint32_t)(unsigned char)s.ptr[i] << 16;
-        bits |= left > 1 ? (uint32_t)(unsigned char)s.ptr[i + 1] << 8 : 0;
-        bits |= left > 2 ? (uint32_t)(unsigned char)s.ptr[i + 2] : 0;
-        *to++ = digits[bits >> 18];
-        *to++ = digits[bits >> 12 & 63];
-        *to++ = left > 1 ? digits[bits >> 6 & 63] : '=';
-        *to++ = left > 2 ? digits[bits & 63] : '=';
-    }
-    out->len += (s.len + 2) / 3 * 4;
-}
-
 void journal_dump_line(struct buf *out, const struct record *r, bool is_object)
 {
     buf_addz(out, "{\"partition\":");
@@ -58,7 +37,7 @@ void journal_dump_line(struct buf *out, const struct record *r, bool is_object)
         buf_addz(out, "}\n");
     } else {
         buf_addz(out, ",\"value\":null,\"value_b64\":\"");
-        add_base64(out, r->value);
+        buf_add_base64(out, r->value);
         buf_addz(out, "\"}\n");
     }
 }

@@ -22,6 +22,7 @@ enum err_class kafka_inspect_open(const struct kafka_options *options, int64_t w
     struct kafka_inspect *i = xcalloc(1, sizeof(*i));
     i->options = options;
     i->wait_us = wait_us;
+    i->until_us = INT64_MAX;
     enum err_class cls = kafka_client_new(options, RD_KAFKA_CONSUMER, NULL, 0, NULL, &i->client, err);
     if (cls != ERR_NONE) {
         free(i);
@@ -38,6 +39,17 @@ void kafka_inspect_close(struct kafka_inspect *i)
         kafka_client_free(i->client);
         free(i);
     }
+}
+
+void kafka_inspect_until(struct kafka_inspect *i, int64_t until_us)
+{
+    i->until_us = until_us;
+}
+
+int64_t inspect_wait(const struct kafka_inspect *i)
+{
+    int64_t left = i->until_us - clock_mono(&clock_real);
+    return left >= i->wait_us ? i->wait_us : left > US_PER_MS ? left : US_PER_MS;
 }
 
 /* ---- what the metadata says */
@@ -60,6 +72,12 @@ static int by_number(const void *a, const void *b)
 {
     const struct kafka_partition_row *x = a, *y = b;
     return (x->number > y->number) - (x->number < y->number);
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const struct kafka_broker_row *x = a, *y = b;
+    return (x->id > y->id) - (x->id < y->id);
 }
 
 static int by_name(const void *a, const void *b)
@@ -115,7 +133,7 @@ enum err_class kafka_inspect_topic(struct kafka_inspect *i, const char *name, st
     if (topic == NULL) {
         return kafka_error(i->client, err, rd_kafka_last_error(), "looking at topic \"%s\"", name);
     }
-    rd_kafka_resp_err_t code = rd_kafka_metadata(i->rk, 0, topic, &metadata, (int)(i->wait_us / US_PER_MS));
+    rd_kafka_resp_err_t code = rd_kafka_metadata(i->rk, 0, topic, &metadata, (int)(inspect_wait(i) / US_PER_MS));
     rd_kafka_topic_destroy(topic);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         const struct rd_kafka_metadata_topic *t = metadata->topics;
@@ -136,14 +154,14 @@ enum err_class kafka_inspect_cluster(struct kafka_inspect *i, struct arena *aren
                                      struct err *err)
 {
     const struct rd_kafka_metadata *metadata;
-    int wait_ms = (int)(i->wait_us / US_PER_MS);
+    int wait_ms = (int)(inspect_wait(i) / US_PER_MS);
     rd_kafka_resp_err_t code = rd_kafka_metadata(i->rk, 1, NULL, &metadata, wait_ms);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return kafka_error(i->client, err, code, "asking for the topics");
     }
     char *id = rd_kafka_clusterid(i->rk, wait_ms); /* known from the same answer */
     struct kafka_topic_row *topics = arena_alloc(arena, ((size_t)metadata->topic_cnt + 1) * sizeof(*topics));
-    int32_t *brokers = arena_alloc(arena, ((size_t)metadata->broker_cnt + 1) * sizeof(*brokers));
+    struct kafka_broker_row *brokers = arena_alloc(arena, ((size_t)metadata->broker_cnt + 1) * sizeof(*brokers));
     size_t count = 0;
     for (int t = 0; t < metadata->topic_cnt; t++) {
         if (metadata->topics[t].err == RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -151,8 +169,11 @@ enum err_class kafka_inspect_cluster(struct kafka_inspect *i, struct arena *aren
         }
     }
     for (int b = 0; b < metadata->broker_cnt; b++) {
-        brokers[b] = metadata->brokers[b].id;
+        brokers[b] = (struct kafka_broker_row){.id = metadata->brokers[b].id,
+                                               .host = inspect_text(arena, metadata->brokers[b].host),
+                                               .port = metadata->brokers[b].port};
     }
+    qsort(brokers, (size_t)metadata->broker_cnt, sizeof(*brokers), by_id);
     qsort(topics, count, sizeof(*topics), by_name);
     *ret_cluster = (struct kafka_cluster){.id = inspect_text(arena, id),
                                           .controller = rd_kafka_controllerid(i->rk, wait_ms),
@@ -277,8 +298,8 @@ static rd_kafka_resp_err_t ends_ask(rd_kafka_t *rk, struct wanted_ends *w, size_
 static enum err_class ends_find(const struct kafka_inspect *i, struct kafka_client *c, const struct kafka_span *spans,
                                 size_t count, int64_t which, bool committed, int64_t *ret_offsets, struct err *err)
 {
-    struct wanted_ends w = {spans,      count, which, committed, i->wait_us, clock_mono(&clock_real) + i->wait_us,
-                            ret_offsets};
+    struct wanted_ends w = {
+        spans, count, which, committed, inspect_wait(i), clock_mono(&clock_real) + inspect_wait(i), ret_offsets};
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
     for (size_t n = 0; n < count; n++) {
         ret_offsets[n] = KAFKA_UNKNOWN;
@@ -305,20 +326,31 @@ enum err_class kafka_inspect_spans(struct kafka_inspect *i, struct kafka_span *s
     return cls;
 }
 
-enum err_class kafka_inspect_high(struct kafka_inspect *i, struct kafka_span *spans, size_t count, struct err *err)
+static enum err_class high_find(struct kafka_inspect *i, const struct kafka_span *spans, size_t count,
+                                int64_t *ret_high, struct err *err)
 {
+#if RD_KAFKA_VERSION >= 0x020300ff
+    return ends_find(i, i->client, spans, count, RD_KAFKA_OFFSET_END, false, ret_high, err);
+#else /* isolation is the client's: another one */
     static const struct kafka_setting settings[] = {{"isolation.level", "read_uncommitted"}};
-    AUTO_FREE int64_t *high = xcalloc(count + 1, sizeof(*high));
     struct kafka_client *client;
     enum err_class cls = kafka_client_new(i->options, RD_KAFKA_CONSUMER, settings, 1, NULL, &client, err);
     if (cls != ERR_NONE) {
         return cls;
     }
-    cls = ends_find(i, client, spans, count, RD_KAFKA_OFFSET_END, false, high, err);
+    cls = ends_find(i, client, spans, count, RD_KAFKA_OFFSET_END, false, ret_high, err);
+    kafka_client_free(client);
+    return cls;
+#endif
+}
+
+enum err_class kafka_inspect_high(struct kafka_inspect *i, struct kafka_span *spans, size_t count, struct err *err)
+{
+    AUTO_FREE int64_t *high = xcalloc(count + 1, sizeof(*high));
+    enum err_class cls = high_find(i, spans, count, high, err);
     for (size_t n = 0; n < count && cls == ERR_NONE; n++) {
         spans[n].high = high[n];
     }
-    kafka_client_free(client);
     return cls;
 }
 
@@ -374,10 +406,10 @@ static rd_kafka_resp_err_t settings_read(rd_kafka_event_t *event, struct arena *
 enum err_class kafka_inspect_settings(struct kafka_inspect *i, const char *topic, struct arena *arena,
                                       const struct kafka_setting_row **ret_rows, size_t *ret_count, struct err *err)
 {
-    AUTO(asking) struct asking a = kafka_ask(i->rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, i->wait_us);
+    AUTO(asking) struct asking a = kafka_ask(i->rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, inspect_wait(i));
     rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
     rd_kafka_DescribeConfigs(i->rk, &resource, 1, a.options, a.queue);
-    rd_kafka_resp_err_t code = kafka_answer(&a, i->wait_us);
+    rd_kafka_resp_err_t code = kafka_answer(&a, inspect_wait(i));
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         code = settings_read(a.event, arena, ret_rows, ret_count);
     }

@@ -18,6 +18,9 @@ struct kafka_inspect;
 enum err_class kafka_inspect_open(const struct kafka_options *options, int64_t wait_us,
                                   struct kafka_inspect **ret_inspect, struct err *err);
 void kafka_inspect_close(struct kafka_inspect *i); /* NULL is fine */
+/* For who may not wait long for all of it together: from until_us (monotonic) on no request is waited for, and a lag
+ * leaves what it has not looked at as KAFKA_UNKNOWN. */
+void kafka_inspect_until(struct kafka_inspect *i, int64_t until_us);
 
 /* ---- topics */
 
@@ -36,10 +39,15 @@ struct kafka_topic_row {
     size_t under_replicated; /* partitions with fewer replicas in sync than they should have */
     bool internal;           /* Kafka's own */
 };
+struct kafka_broker_row {
+    int32_t id;
+    const char *host;
+    int32_t port;
+};
 struct kafka_cluster {
     const char *id;     /* "": it has none */
     int32_t controller; /* KAFKA_NOBODY: not known; with KRaft any broker stands in for it */
-    const int32_t *brokers;
+    const struct kafka_broker_row *brokers;
     size_t broker_count;
     const struct kafka_topic_row *topics; /* by name; those that we may not see are missing */
     size_t topic_count;
@@ -60,7 +68,7 @@ struct kafka_span {
 /* Fills head and end of all. `spans` may be of many topics; they are sorted by topic and partition and have a leader
  * each. KAFKA_UNKNOWN: its leader did not say. */
 enum err_class kafka_inspect_spans(struct kafka_inspect *i, struct kafka_span *spans, size_t count, struct err *err);
-/* Fills `high` of all likewise, by a connection of its own. */
+/* Fills `high` of all likewise. */
 enum err_class kafka_inspect_high(struct kafka_inspect *i, struct kafka_span *spans, size_t count, struct err *err);
 
 struct kafka_setting_row {

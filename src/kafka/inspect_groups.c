@@ -55,9 +55,9 @@ static rd_kafka_resp_err_t groups_read(rd_kafka_event_t *event, struct arena *ar
 enum err_class kafka_inspect_groups(struct kafka_inspect *i, struct arena *arena,
                                     const struct kafka_group_row **ret_rows, size_t *ret_count, struct err *err)
 {
-    AUTO(asking) struct asking a = kafka_ask(i->rk, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS, i->wait_us);
+    AUTO(asking) struct asking a = kafka_ask(i->rk, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS, inspect_wait(i));
     rd_kafka_ListConsumerGroups(i->rk, a.options, a.queue);
-    rd_kafka_resp_err_t code = kafka_answer(&a, i->wait_us);
+    rd_kafka_resp_err_t code = kafka_answer(&a, inspect_wait(i));
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         code = groups_read(a.event, arena, ret_rows, ret_count);
     }
@@ -130,16 +130,16 @@ static rd_kafka_resp_err_t group_read(rd_kafka_event_t *event, struct arena *are
 static rd_kafka_resp_err_t group_ask(struct kafka_inspect *i, const char *name, struct arena *arena,
                                      struct kafka_group *ret_group)
 {
-    AUTO(asking) struct asking a = kafka_ask(i->rk, RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, i->wait_us);
+    AUTO(asking) struct asking a = kafka_ask(i->rk, RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, inspect_wait(i));
     rd_kafka_DescribeConsumerGroups(i->rk, &name, 1, a.options, a.queue);
-    rd_kafka_resp_err_t code = kafka_answer(&a, i->wait_us);
+    rd_kafka_resp_err_t code = kafka_answer(&a, inspect_wait(i));
     return code == RD_KAFKA_RESP_ERR_NO_ERROR ? group_read(a.event, arena, ret_group) : code;
 }
 
 enum err_class kafka_inspect_group(struct kafka_inspect *i, const char *name, struct arena *arena,
                                    struct kafka_group *ret_group, struct err *err)
 {
-    int64_t until_us = clock_mono(&clock_real) + i->wait_us;
+    int64_t until_us = clock_mono(&clock_real) + inspect_wait(i);
     struct kafka_group found = {0};
     rd_kafka_resp_err_t code;
     do {
@@ -195,10 +195,10 @@ static rd_kafka_resp_err_t committed_read(rd_kafka_event_t *event, struct arena 
 static rd_kafka_resp_err_t committed_ask(struct kafka_inspect *i, const char *group, struct arena *arena,
                                          struct kafka_lag_row **ret_rows, size_t *ret_count)
 {
-    AUTO(asking) struct asking a = kafka_ask(i->rk, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, i->wait_us);
+    AUTO(asking) struct asking a = kafka_ask(i->rk, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, inspect_wait(i));
     rd_kafka_ListConsumerGroupOffsets_t *wanted = rd_kafka_ListConsumerGroupOffsets_new(group, NULL);
     rd_kafka_ListConsumerGroupOffsets(i->rk, &wanted, 1, a.options, a.queue);
-    rd_kafka_resp_err_t code = kafka_answer(&a, i->wait_us);
+    rd_kafka_resp_err_t code = kafka_answer(&a, inspect_wait(i));
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         code = committed_read(a.event, arena, ret_rows, ret_count);
     }
@@ -209,7 +209,7 @@ static rd_kafka_resp_err_t committed_ask(struct kafka_inspect *i, const char *gr
 static enum err_class committed_find(struct kafka_inspect *i, const char *group, struct arena *arena,
                                      struct kafka_lag_row **ret_rows, size_t *ret_count, struct err *err)
 {
-    int64_t until_us = clock_mono(&clock_real) + i->wait_us;
+    int64_t until_us = clock_mono(&clock_real) + inspect_wait(i);
     rd_kafka_resp_err_t code;
     do {
         code = committed_ask(i, group, arena, ret_rows, ret_count);
@@ -234,7 +234,7 @@ static enum err_class read_on(struct kafka_inspect *i, struct kafka_feed *feed, 
 {
     for (;;) {
         struct kafka_page page;
-        enum err_class cls = kafka_feed_read(feed, from, 0, KAFKA_PAGE_MAX, i->wait_us, &page, err);
+        enum err_class cls = kafka_feed_read(feed, from, 0, KAFKA_PAGE_MAX, inspect_wait(i), &page, err);
         if (cls != ERR_NONE || page.count == 0) {
             return cls;
         }
@@ -267,7 +267,7 @@ static enum err_class lag_find(struct kafka_inspect *i, struct kafka_consumer *c
         return ERR_NONE;
     }
     struct kafka_feed *feed = kafka_feed_new(consumer, row->topic, row->partition);
-    enum err_class cls = kafka_feed_read(feed, from, 0, TAIL_STEP, i->wait_us, &page, err);
+    enum err_class cls = kafka_feed_read(feed, from, 0, TAIL_STEP, inspect_wait(i), &page, err);
     if (cls == ERR_NONE && page.count > 0) {
         int64_t next = page.messages[page.count - 1]->offset + 1;
         row->messages = row->end - from;
@@ -276,6 +276,23 @@ static enum err_class lag_find(struct kafka_inspect *i, struct kafka_consumer *c
         cls = newest_find(i, feed, next, row->end, &row->newest_us, err);
     }
     kafka_feed_free(feed);
+    return cls;
+}
+
+/* What cannot be looked at before all of it must end is not known: the rest is. */
+static enum err_class lag_find_or_leave(struct kafka_inspect *i, struct kafka_consumer *consumer,
+                                        struct kafka_lag_row *row, int64_t head, struct err *err)
+{
+    struct err own = {0};
+    enum err_class cls = lag_find(i, consumer, row, head, &own);
+    if (cls == ERR_RETRY && clock_mono(&clock_real) >= i->until_us) {
+        row->messages = KAFKA_UNKNOWN;
+        row->first_us = row->newest_us = TIME_NONE;
+        return ERR_NONE;
+    }
+    if (cls != ERR_NONE && err != NULL) {
+        *err = own;
+    }
     return cls;
 }
 
@@ -316,10 +333,10 @@ static enum err_class lags_find(struct kafka_inspect *i, struct kafka_consumer *
     AUTO_FREE size_t *of = xcalloc(count + 1, sizeof(*of));
     size_t n = 0;
     enum err_class cls = ends_find(i, rows, count, spans, of, &n, err);
-    for (size_t s = 0; s < n && cls == ERR_NONE; s++) {
+    for (size_t s = 0; s < n && cls == ERR_NONE && clock_mono(&clock_real) < i->until_us; s++) {
         if (spans[s].end != KAFKA_UNKNOWN) {
             rows[of[s]].end = spans[s].end;
-            cls = lag_find(i, consumer, &rows[of[s]], spans[s].head, err);
+            cls = lag_find_or_leave(i, consumer, &rows[of[s]], spans[s].head, err);
         }
     }
     return cls;
@@ -341,7 +358,7 @@ enum err_class kafka_inspect_lag(struct kafka_inspect *i, const char *group, str
     if (cls != ERR_NONE) {
         return cls;
     }
-    struct kafka_inspect own = {i->options, i->wait_us, kafka_consumer_client(consumer), NULL};
+    struct kafka_inspect own = {i->options, i->wait_us, i->until_us, kafka_consumer_client(consumer), NULL};
     own.rk = kafka_client_handle(own.client);
     cls = committed_find(&own, group, arena, &rows, &count, err);
     cls = cls || count == 0 ? cls : lags_find(&own, consumer, rows, count, err);

@@ -5,6 +5,7 @@
  * Numbers of 64 bits and offsets are strings: a browser's number holds 53 bits. A page is at most ROWS_MAX rows; a read
  * ends after SCAN_MAX rows in any case, so that its transaction stays under a second.
  */
+#include "serve/parameter.h"
 #include "serve/room.h"
 #include "serve/routes.h"
 
@@ -31,13 +32,8 @@ static bool read_time(const struct room *room, const struct request *q, const ch
 
 static bool read_limit(const struct request *q, int64_t *ret_limit, struct answer *a)
 {
-    AUTO(buf) struct buf text = {0};
     *ret_limit = ROWS_DEFAULT;
-    if (!request_parameter(q, "limit", &text) ||
-        (str_to_int64(buf_str(&text), ret_limit) && *ret_limit >= 1 && *ret_limit <= ROWS_MAX))
-        return true;
-    answer_problem(a, 400, "Bad request", "limit '%.*s': 1 to %d", STR_ARG(buf_str(&text)), ROWS_MAX);
-    return false;
+    return parameter_number(q, "limit", 1, ROWS_MAX, ret_limit, a);
 }
 
 /* One of two words; *ret_second: it is the second one. */

@@ -454,8 +454,8 @@ static enum MHD_Result hand_to_pool(struct exchange *x)
 {
     x->stage = STAGE_WAITING;
     MHD_suspend_connection(x->connection);
-    if (!pool_submit(x->http->options.pool, run_on_pool, x)) {
-        answer_problem(&x->answer, 503, "Busy", "too many questions wait for the databases");
+    if (!pool_submit(x->route->waits == WAITS_LONG ? x->http->options.askers : x->http->options.pool, run_on_pool, x)) {
+        answer_problem(&x->answer, 503, "Busy", "too many questions of this kind wait already");
         x->answer.retry_after_s = 1;
         x->stage = STAGE_READY;
         MHD_resume_connection(x->connection);

@@ -3,8 +3,8 @@
  * http.h - the only file that knows libmicrohttpd is http.c; this is all that the room sees of it, so that another
  * library can take its place (ux.md section 4.2, rule 5).
  *
- * One thread of the library's own runs an epoll loop. Routes that touch a database run on the pool's threads while
- * their connection is suspended; all others are answered in the loop and may not block.
+ * One thread of the library's own runs an epoll loop. Routes that touch a database or a broker run on the
+ * threads of a pool while their connection is suspended; all others are answered in the loop and may not block.
  *
  * Limits: connections in total by the limit of open files (at most 1,024); request line and headers, see request.h; no
  * body is ever read; a connection has DEADLINE_S seconds for its headers and for taking an answer.
@@ -23,8 +23,8 @@ struct http_options {
     int listen_fd;   /* taken */
     bool local_only; /* what it listens on cannot be reached from another machine */
     struct guard_names names;
-    const char *token; /* borrowed; may be NULL when local_only */
-    struct pool *pool;
+    const char *token;          /* borrowed; may be NULL when local_only */
+    struct pool *pool, *askers; /* for routes that wait: for a database, for longer */
     struct clock *clock;
     void *routes_ctx; /* given to routes_find's functions */
 };

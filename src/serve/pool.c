@@ -18,7 +18,7 @@ struct pool {
     struct queue *queue;
     const char *directory;
     struct journal *journal;
-    pthread_t threads[POOL_THREADS];
+    pthread_t threads[POOL_THREADS > ASKER_THREADS ? POOL_THREADS : ASKER_THREADS];
     size_t thread_count;
 };
 
@@ -69,13 +69,14 @@ static void *pool_thread(void *arg)
     return NULL;
 }
 
-struct pool *pool_new(const char *directory, struct journal *journal)
+struct pool *pool_new(const char *directory, struct journal *journal, size_t threads, size_t queue)
 {
     struct pool *p = xcalloc(1, sizeof(*p));
-    p->queue = queue_new(POOL_QUEUE);
+    ensure(threads <= sizeof(p->threads) / sizeof(*p->threads));
+    p->queue = queue_new(queue);
     p->directory = directory;
     p->journal = journal;
-    while (p->thread_count < POOL_THREADS && pthread_create(&p->threads[p->thread_count], NULL, pool_thread, p) == 0)
+    while (p->thread_count < threads && pthread_create(&p->threads[p->thread_count], NULL, pool_thread, p) == 0)
         p->thread_count++;
     if (p->thread_count == 0) {
         queue_free(p->queue);

@@ -9,7 +9,14 @@
 #include "journal/journal.h"
 #include "sink/results.h"
 
-enum { POOL_THREADS = 2, POOL_QUEUE = 64 };
+enum {
+    POOL_THREADS = 2, /* for what a database answers, at once */
+    POOL_QUEUE = 64,
+    /* For what may take seconds: brokers, and looking through records (ask.h). Who waits longest still has its answer
+     * before its connection is cut: (queue / threads + 1) x ASK_US and a second. */
+    ASKER_THREADS = 2,
+    ASKER_QUEUE = 4,
+};
 
 struct readers {
     const char *directory;   /* borrowed */
@@ -23,8 +30,8 @@ enum err_class readers_results(struct readers *r, struct results **ret_results, 
 void readers_drop(struct readers *r); /* after an error: closes both, the next call opens them again */
 
 struct pool;
-struct pool *pool_new(const char *directory, struct journal *journal);
-/* run(ctx, readers) on one of the threads. False: POOL_QUEUE jobs wait already, or the pool is closed. */
+struct pool *pool_new(const char *directory, struct journal *journal, size_t threads, size_t queue);
+/* run(ctx, readers) on one of the threads. False: `queue` jobs wait already, or the pool is closed. */
 bool pool_submit(struct pool *p, void (*run)(void *ctx, struct readers *readers), void *ctx);
 void pool_free(struct pool *p); /* refuses new jobs, finishes those that wait, ends the threads; NULL is fine */
 

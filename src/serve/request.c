@@ -146,6 +146,11 @@ static size_t count_parameter(const struct request *q, struct str name)
     return n;
 }
 
+bool request_has(const struct request *q, const char *name)
+{
+    return count_parameter(q, str_of(name)) > 0;
+}
+
 struct str request_unknown_parameter(const struct request *q, const char *known)
 {
     struct str rest = q->query, key, value;

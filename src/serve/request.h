@@ -32,6 +32,8 @@ bool request_accepts(struct str accept_encoding, const char *coding);
 /* Value of a query parameter, percent-decoded (and + as blank) into `value`, which must be valid UTF-8 without NUL. The
  * first of equal names counts. False: there is none, or it is not decodable. */
 bool request_parameter(const struct request *q, const char *name, struct buf *value);
+/* Is it there at all, decodable or not? */
+bool request_has(const struct request *q, const char *name);
 /* The first parameter whose name is not in the list "from to limit", or one that comes twice; ptr NULL: all are known.
  */
 struct str request_unknown_parameter(const struct request *q, const char *known);

@@ -7,6 +7,7 @@
 
 #include "serve/serve.h"
 
+#include "serve/ask.h"
 #include "serve/assets.h"
 #include "serve/frames.h"
 #include "serve/http.h"
@@ -20,7 +21,8 @@ struct room {
     struct assets *assets;
     struct frames *frames;
     struct stream_hub *hub;
-    struct pool *pool;
+    struct pool *pool, *askers;
+    struct asks asks;
     struct live *live;
     struct http *http;
 };
@@ -38,6 +40,12 @@ void api_aggregations(struct room *room, const struct request *q, struct readers
 void api_results(struct room *room, const struct request *q, struct readers *readers, struct answer *a);
 void api_windows(struct room *room, const struct request *q, struct readers *readers, struct answer *a);
 void api_ledger(struct room *room, const struct request *q, struct readers *readers, struct answer *a);
+void api_cluster(struct room *room, const struct request *q, struct readers *readers, struct answer *a);
+void api_topics(struct room *room, const struct request *q, struct readers *readers, struct answer *a);
+void api_topic(struct room *room, const struct request *q, struct readers *readers, struct answer *a);
+void api_messages(struct room *room, const struct request *q, struct readers *readers, struct answer *a);
+void api_groups(struct room *room, const struct request *q, struct readers *readers, struct answer *a);
+void api_group(struct room *room, const struct request *q, struct readers *readers, struct answer *a);
 void plain_page(struct room *room, const struct request *q, struct readers *readers, struct answer *a);
 void plain_style(struct room *room, const struct request *q, struct readers *readers, struct answer *a);
 void assets_page(struct room *room, const struct request *q, struct readers *readers, struct answer *a);

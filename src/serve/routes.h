@@ -11,10 +11,16 @@
 
 struct room; /* room.h: what the running server consists of */
 
+enum route_waits {
+    WAITS_NOT,
+    WAITS_SHORT, /* touches a database: runs on the pool, with readers */
+    WAITS_LONG,  /* asks a broker, or looks through records: runs on the askers, with readers */
+};
+
 struct route {
-    const char *path;       /* exact; ending with '/': everything below it, but not it */
-    const char *name;       /* label in metrics */
-    bool waits;             /* touches a database: runs on the pool, with readers */
+    const char *path; /* exact; ending with '/': everything below it, but not it */
+    const char *name; /* label in metrics */
+    enum route_waits waits;
     const char *parameters; /* names, by blanks */
     const char *help;
     void (*run)(struct room *room, const struct request *q, struct readers *readers, struct answer *a);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * serve.c - starts and stops the room. Threads: the HTTP library's loop, the live state's, POOL_THREADS for databases.
+ * serve.c - starts and stops the room. Threads: the HTTP library's loop, the live state's, POOL_THREADS for databases,
+ * ASKER_THREADS for brokers.
  *
  * Stop goes from the outside in: no new connections, end of all streams, end of the live thread, the pool finishes what
  * it has (and resumes those connections), then the loop ends and everything is freed.
@@ -62,8 +63,9 @@ static enum err_class start_live(struct room *room, struct err *err)
     room->frames = frames_new(hash_random_seed());
     room->hub =
         stream_hub_new(room->frames, o->max_clients ? o->max_clients : MAX_CLIENTS, MAX_CLIENTS_PER_PEER, o->clock);
-    room->pool = pool_new(o->directory, o->journal);
-    if (!room->pool)
+    room->pool = pool_new(o->directory, o->journal, POOL_THREADS, POOL_QUEUE);
+    room->askers = pool_new(o->directory, o->journal, ASKER_THREADS, ASKER_QUEUE);
+    if (!room->pool || !room->askers)
         return err_set(err, ERR_FATAL, EXIT_OSERR, "cannot start the threads of the server");
     struct live_options live = {.directory = o->directory,
                                 .journal = o->journal,
@@ -85,6 +87,7 @@ static enum err_class start_http(struct serve *s, int fd, struct err *err)
                                 .names = {o->hosts, o->host_count},
                                 .token = o->token,
                                 .pool = s->room.pool,
+                                .askers = s->room.askers,
                                 .clock = o->clock,
                                 .routes_ctx = &s->room};
     struct http *started = NULL;
@@ -99,6 +102,7 @@ enum err_class serve_start(const struct serve_options *options, struct serve **r
     struct serve *s = xcalloc(1, sizeof(*s));
     int fd = -1;
     s->room.options = *options;
+    asks_init(&s->room.asks);
     if (!s->room.options.clock)
         s->room.options.clock = &clock_real;
     enum err_class c = assets_open(options->web_dir, &s->room.assets, err);
@@ -139,6 +143,8 @@ void serve_stop(struct serve *s)
         stream_close(room->hub);
     if (room->live)
         live_end(room->live);
+    asks_end(&room->asks);
+    pool_free(room->askers);
     pool_free(room->pool);
     http_stop(room->http);
     live_free(room->live);
@@ -147,5 +153,6 @@ void serve_stop(struct serve *s)
     assets_close(room->assets);
     if (s->address.at.any.sa_family == AF_UNIX && room->address[0])
         unlink(s->address.at.local.sun_path);
+    asks_fini(&room->asks);
     free(s);
 }

@@ -13,7 +13,7 @@ import urllib.parse
 import wikitally
 
 REFUSED = {400, 404, 413, 414, 431, 505}                # D3; 505 for HTTP/2.0 in the words of HTTP/1.1; and 0: closed
-POOL_THREADS = int(re.search(r'POOL_THREADS = (\d+)', (wikitally.ROOT / 'src/serve/pool.h').read_text())[1])
+THREADS = sum(int(n) for n in re.findall(r'(?:POOL|ASKER)_THREADS = (\d+)', (wikitally.ROOT / 'src/serve/pool.h').read_text()))
 GOOD = b'GET /livez HTTP/1.1\r\nHost: localhost\r\n'
 
 
@@ -301,7 +301,9 @@ class Opens(Web):
         html = subprocess.run(['curl', '-s', f'http://127.0.0.1:{self.port}/'], capture_output=True, text=True).stdout if shutil.which('curl') else ''
         assets = re.findall(r'(?:href|src)="(/assets/[^"]+)"', html)
         routes = ['/', '/livez', '/readyz', '/plain', '/plain.css', '/favicon.svg', '/metrics', '/api/v1', '/api/v1/state', '/api/v1/now',
-                  '/api/v1/config', '/api/v1/results', '/api/v1/results/bots', '/api/v1/windows', '/api/v1/ledger', *assets]
+                  '/api/v1/config', '/api/v1/results', '/api/v1/results/bots', '/api/v1/windows', '/api/v1/ledger',
+                  '/api/v1/cluster', '/api/v1/topics', '/api/v1/topics/wikimedia.recentchange', '/api/v1/messages/wikimedia.recentchange',
+                  '/api/v1/groups', '/api/v1/group?name=bots', *assets]
         for path in routes * 3:                         # each thread that reads the databases opens them once: mostly now
             self.assertIn(ask(self.port, get(path)), (200, 204, 302, 503), path)
         known = len(self.opened())
@@ -312,7 +314,7 @@ class Opens(Web):
         more = self.opened()[known:]
         own = [line for line in more if re.search(rf'"{re.escape(str(self.home.directory))}/(journal|results)\.db(-wal|-shm)?"', line)]
         self.assertEqual([line for line in more if line not in own], [])
-        self.assertLessEqual(len(own), POOL_THREADS * 2 * 3, 'a thread opened its databases more than once')
+        self.assertLessEqual(len(own), THREADS * 2 * 3, 'a thread opened its databases more than once')
 
 
 # ----------------------------------------------------------------------------------------------------- D4

@@ -374,6 +374,12 @@ static void every_answer_has_the_security_headers(void **state)
                                         "/api/v1/windows",
                                         "/api/v1/ledger",
                                         "/api/v1/config",
+                                        "/api/v1/cluster",
+                                        "/api/v1/topics",
+                                        "/api/v1/topics/journal",
+                                        "/api/v1/messages/journal",
+                                        "/api/v1/groups",
+                                        "/api/v1/group?name=x",
                                         "/api/v1/now?x=1"};
     AUTO(buf) struct buf answer = {0};
     for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
@@ -422,7 +428,20 @@ static void parameters_are_checked(void **state)
                                       "/livez?x=1",
                                       "/api/v1/ledger?from=yesterday-ish",
                                       "/api/v1/ledger?by=wish",
-                                      "/api/v1/ledger?from=0&to=now"};
+                                      "/api/v1/ledger?from=0&to=now",
+                                      "/api/v1/topics?limit=0",
+                                      "/api/v1/topics?cursor=%ff",
+                                      "/api/v1/topics/journal?limit=1",
+                                      "/api/v1/groups?limit=10001",
+                                      "/api/v1/group",
+                                      "/api/v1/group?name=%00",
+                                      "/api/v1/messages/journal?count=1001",
+                                      "/api/v1/messages/journal?last=-1",
+                                      "/api/v1/messages/journal?last=1&from=1",
+                                      "/api/v1/messages/journal?partition=x",
+                                      "/api/v1/messages/journal?cursor=1.",
+                                      "/api/v1/messages/journal?filter=%28",
+                                      "/api/v1/messages/journal?filter=%ff"};
     AUTO(buf) struct buf answer = {0};
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         client_get(server.port, bad[i], "", &answer);

@@ -2,95 +2,91 @@
  *
  * topic.c - see topic.h.
  */
-#include "cli/topic.h"
+#include "topics/private.h"
 
+#include "base/clock.h"
 #include "journal/journal.h"
 #include "kafka/admin.h"
 #include "kafka/feed.h"
 
 #include <stdlib.h>
 
-enum { TOPIC_PAGE = 2000 };
+enum { TOPIC_PAGE = 2000, NAME_LETTERS_MAX = 249 };
 #define KIND_HEADER "wikitally.kind" /* docs/kafka.md */
 
 struct topic {
+    struct topics_place *place;
     const char *name;
     uint32_t partitions;
-    struct journal_reader *reader; /* embedded, else NULL */
+    struct journal_reader *reader; /* embedded, else NULL; the place's */
     struct kafka_consumer *consumer;
     struct kafka_feed **feeds; /* by partition; NULL: rests */
     struct arena arena;        /* of the page */
 };
 
-/* ---- which one */
-
-enum err_class topic_cluster(struct cli *cli, const struct kafka_options **ret_options, struct err *err)
+bool topics_name_can_be(const char *name)
 {
-    enum err_class cls = cli_config(cli, err);
-    if (!cls)
-        *ret_options = config_kafka_client(&cli->config);
-    return cls;
-}
-
-enum err_class topic_missing(const char *name, const char *where, struct err *err)
-{
-    return err_set(err, ERR_REJECT, EXIT_NOINPUT, "there is no topic \"%s\" %s; see \"wikitally topics list\"", name,
-                   where);
-}
-
-enum err_class topic_journal(struct cli *cli, const char *name, struct journal_reader **ret_reader, struct err *err)
-{
-    if (cli_config(cli, err))
-        return err->cls;
-    if (name && strcmp(name, cli->config.journal.topic) != 0)
-        return topic_missing(name, "in the embedded journal", err);
-    return cli_journal(cli, ret_reader, err);
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    size_t n = strlen(name);
+    return n > 0 && n <= NAME_LETTERS_MAX && strspn(name, letters) == n && strcmp(name, ".") != 0 &&
+           strcmp(name, "..") != 0;
 }
 
 /* ---- life */
 
-static enum err_class open_kafka(struct topic *t, const struct kafka_options *options, bool live, struct err *err)
+int64_t topics_wait(const struct topics_place *place)
+{
+    int64_t left = place->until_us - clock_mono(&clock_real);
+    return left >= place->wait_us ? place->wait_us : left > US_PER_MS ? left : US_PER_MS;
+}
+
+bool topics_over(const struct topics_place *place)
+{
+    return clock_mono(&clock_real) >= place->until_us;
+}
+
+static enum err_class open_kafka(struct topic *t, bool live, bool *ret_found, struct err *err)
 {
     static const struct kafka_setting soon[] = {{"fetch.wait.max.ms", "10"}}; /* to hear that there is no more */
-    struct kafka_topic found;
-    AUTO(buf) struct buf where = {0};
-    enum err_class cls = kafka_consumer_open(options, soon, live ? 0 : 1, NULL, &t->consumer, err);
+    struct kafka_topic found = {0};
+    enum err_class cls = kafka_consumer_open(t->place->kafka, soon, live ? 0 : 1, NULL, &t->consumer, err);
     if (!cls)
-        cls = kafka_topic_look(kafka_consumer_client(t->consumer), t->name, TOPIC_WAIT_US, &found, err);
-    if (!cls && !found.exists) {
-        buf_addf(&where, "at %s", options->brokers);
-        cls = topic_missing(t->name, where.ptr, err);
-    }
-    if (!cls) {
-        t->partitions = (uint32_t)found.partitions;
-        t->feeds = xcalloc(t->partitions, sizeof(struct kafka_feed *));
-    }
-    return cls;
+        cls = kafka_topic_look(kafka_consumer_client(t->consumer), t->name, topics_wait(t->place), &found, err);
+    if (cls)
+        return cls;
+    t->place->answered = true;
+    t->partitions = found.exists ? (uint32_t)found.partitions : 0;
+    t->feeds = xcalloc(t->partitions + 1, sizeof(struct kafka_feed *));
+    *ret_found = found.exists;
+    return ERR_NONE;
 }
 
-static enum err_class open_journal(struct topic *t, struct cli *cli, struct err *err)
+static enum err_class open_journal(struct topic *t, bool *ret_found, struct err *err)
 {
     struct journal_info info = {0};
-    enum err_class cls = topic_journal(cli, t->name, &t->reader, err);
-    if (!cls)
-        cls = journal_reader_info(t->reader, &info, err);
-    if (!cls)
-        t->partitions = info.partitions;
+    t->reader = t->place->journal;
+    enum err_class cls = journal_reader_info(t->reader, &info, err);
+    t->partitions = info.partitions;
+    *ret_found = strcmp(t->name, t->place->journal_topic) == 0;
     return cls;
 }
 
-enum err_class topic_open(struct cli *cli, const char *name, bool live, struct topic **ret_topic, struct err *err)
+enum err_class topic_open(struct topics_place *place, const char *name, bool live, struct topic **ret_topic,
+                          struct err *err)
 {
-    const struct kafka_options *options;
+    bool found = false;
+    if (!topics_name_can_be(name)) {
+        *ret_topic = NULL;
+        return ERR_NONE;
+    }
     struct topic *t = xcalloc(1, sizeof *t);
+    t->place = place;
     t->name = name;
-    enum err_class cls = topic_cluster(cli, &options, err);
-    if (!cls)
-        cls = options ? open_kafka(t, options, live, err) : open_journal(t, cli, err);
-    if (cls)
+    enum err_class cls = place->kafka ? open_kafka(t, live, &found, err) : open_journal(t, &found, err);
+    if (cls || !found)
         topic_close(t);
-    else
-        *ret_topic = t;
+    if (!cls)
+        *ret_topic = found ? t : NULL;
     return cls;
 }
 
@@ -102,8 +98,6 @@ void topic_close(struct topic *t)
         kafka_feed_free(t->feeds[p]);
     free(t->feeds);
     kafka_consumer_close(t->consumer);
-    if (t->reader)
-        journal_reader_close(t->reader);
     arena_fini(&t->arena);
     free(t);
 }
@@ -131,7 +125,7 @@ static struct kafka_feed *feed_of(struct topic *t, uint32_t p)
 enum err_class topic_bounds(struct topic *t, uint32_t p, int64_t *ret_head, int64_t *ret_end, struct err *err)
 {
     return t->reader ? journal_reader_bounds(t->reader, p, ret_head, ret_end, err)
-                     : kafka_feed_bounds(feed_of(t, p), true, TOPIC_WAIT_US, ret_head, ret_end, err);
+                     : kafka_feed_bounds(feed_of(t, p), true, topics_wait(t->place), ret_head, ret_end, err);
 }
 
 /* The journal says where to begin to look. */
@@ -160,7 +154,7 @@ enum err_class topic_seek(struct topic *t, uint32_t p, int64_t time_us, int64_t 
     if (t->reader)
         return seek_journal(t, p, time_us, ret_offset, err);
     int64_t ms = -floor_div(-time_us, US_PER_MS); /* not before it */
-    return kafka_feed_seek_time(feed_of(t, p), ms, TOPIC_WAIT_US, ret_offset, err);
+    return kafka_feed_seek_time(feed_of(t, p), ms, topics_wait(t->place), ret_offset, err);
 }
 
 static struct str header_of(const rd_kafka_message_t *m, const char *name)
@@ -186,7 +180,8 @@ static enum err_class read_kafka(struct topic *t, uint32_t p, int64_t from, stru
                                  struct err *err)
 {
     struct kafka_page page;
-    enum err_class cls = kafka_feed_read(feed_of(t, p), from, 0, TOPIC_PAGE, TOPIC_WAIT_US, &page, err);
+    size_t max = t->place->page ? t->place->page : TOPIC_PAGE;
+    enum err_class cls = kafka_feed_read(feed_of(t, p), from, 0, max, topics_wait(t->place), &page, err);
     if (cls)
         return cls;
     struct topic_record *records = arena_alloc(&t->arena, (page.count + 1) * sizeof *records);
