@@ -17,6 +17,7 @@ struct explaining {
     const char *aggregation; /* window: this one; NULL: all */
     int64_t delay_us, size_us, lateness_us, start_us;
     int64_t lines;
+    bool foreign; /* the journal: struct journal_info */
     struct err *err;
 };
 
@@ -72,6 +73,10 @@ static void explain_line(struct explaining *e, const struct stored_line *l, stru
         buf_addz(b, "  held back by the task: it has not read all of the journal yet\n");
     else if (l->line.now.stream_us == TIME_NONE)
         buf_addz(b, "  held back by the source: no change with a usable time came yet\n");
+    else if (e->foreign)
+        buf_addz(b, "  held back by the topic: others write it, without ticks, and nothing but the partition's next "
+                    "change says "
+                    "that time goes on\n");
     else if (now - l->line.now.stream_us > 2 * US_PER_MINUTE)
         buf_addz(b, "  held back by the source: nothing newer came, and no tick could prove the stream quiet (is it "
                     "connected? see \"wikitally doctor source\")\n");
@@ -156,6 +161,10 @@ static int find_and_explain(struct explaining *e, const char *name, const char *
     int64_t time_us;
     if (results_aggregations(e->results, &e->arena, &list, &count, err))
         return cli_fail(err);
+    struct journal_info info;
+    if (journal_reader_info(e->reader, &info, err))
+        return cli_fail(err);
+    e->foreign = info.foreign;
     e->delay_us = count ? definition_number(list[0].definition, "delay_us", 2 * US_PER_MINUTE) : 2 * US_PER_MINUTE;
     if (!name) {
         enum err_class cls = results_lines(e->results, explain_watermark_line, e, err);

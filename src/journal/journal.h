@@ -137,6 +137,7 @@ struct journal_info {
     char source[1024];
     int64_t created_us;
     int64_t size_bytes; /* of stored blobs */
+    bool foreign;       /* a topic that others write: no ticks are in it */
     bool sparse;        /* offsets have holes where no record ever was: they count no records */
 };
 enum err_class journal_reader_info(struct journal_reader *r, struct journal_info *ret_info, struct err *err);

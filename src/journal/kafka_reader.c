@@ -74,7 +74,7 @@ bool kafka_message_header(const rd_kafka_message_t *m, const char *name, struct 
 void kafka_foreign_info(const struct kafka_place *place, uint32_t partitions, struct journal_info *ret_info)
 {
     uint64_t hash = hash_bytes(str_of(place->topic), UINT64_C(0x746f706963));
-    struct journal_info info = {.partitions = partitions, .seed = hash, .sparse = true};
+    struct journal_info info = {.partitions = partitions, .seed = hash, .foreign = true, .sparse = true};
     snprintf(info.id, sizeof(info.id), "%016llx%016llx", (unsigned long long)hash, 0ULL);
     snprintf(info.source, sizeof(info.source), "kafka:%s", place->topic);
     *ret_info = info;
