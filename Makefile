@@ -66,4 +66,4 @@ install: build
 	@meson install -C build --quiet
 
 clean:
-	rm -rf build build-chaos build-asan build-tsan build-check build-fuzz build-coverage
+	rm -rf build build-chaos build-old build-asan build-tsan build-check build-fuzz build-coverage

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LOOK_US = 5000000, FRESH_US = 1000000, LAST_US = 200000 };
+enum { LOOK_US = 5000000, GLANCE_US = 300000, FRESH_US = 1000000, LAST_US = 200000 };
 
 struct kafka_reader {
     struct journal_reader base; /* first */
@@ -215,7 +215,7 @@ static void look_if_due(struct kafka_reader *r)
     int64_t now_us = clock_mono(&clock_real);
     if (now_us - r->looked_us > LOOK_US) {
         struct kafka_client *client = kafka_consumer_client(r->consumer);
-        enum err_class cls = kafka_topic_look(client, r->place.topic, KAFKA_WAIT_US, &topic, &ignored);
+        enum err_class cls = kafka_topic_look(client, r->place.topic, GLANCE_US, &topic, &ignored);
         bool more = cls == ERR_NONE && topic.partitions > (int32_t)r->partitions && topic.partitions <= PARTITION_MAX;
         r->partitions = more ? (uint32_t)topic.partitions : r->partitions;
         r->looked_us = now_us;

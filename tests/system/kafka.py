@@ -85,8 +85,9 @@ class Broker:
     {name: protocol}: their addresses stand in `at`, others that they give in `advertised`. `format`: arguments of StorageTool.
     """
 
-    def __init__(self, folder, version=VERSION, properties=None, heap='512m', listeners=None, advertised=None, format=()):
+    def __init__(self, folder, version=None, properties=None, heap='512m', listeners=None, advertised=None, format=()):
         self.folder = pathlib.Path(folder).resolve()
+        version = version or os.environ.get('WIKITALLY_KAFKA', VERSION)
         self.version, self.process = version, None
         if not (JARS / version / 'lib').is_dir() or not shutil.which('java'):
             raise unittest.SkipTest(f'no Kafka {version} here (tools/deps test)')
