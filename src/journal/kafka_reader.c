@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LOOK_US = 5000000, FRESH_US = 1000000, LAST_US = 200000 };
+enum { LOOK_US = 5000000, FRESH_US = 1000000, LAST_US = 200000, UNREAD_MAX = 3 };
 
 struct kafka_reader {
     struct journal_reader base; /* first */
@@ -24,6 +24,7 @@ struct kafka_reader {
     struct kafka_feed *data[PARTITION_MAX], *state_feed, *dead_feed;
     int64_t asked_us[PARTITION_MAX]; /* when the broker was asked for the ends last */
     int64_t behind[PARTITION_MAX];   /* the offset behind the last record given, -1: none */
+    uint8_t unread[PARTITION_MAX];   /* how often somebody asked for the ends since */
     uint32_t partitions;             /* of the topic, when it was looked at last */
     int64_t looked_us;
     bool foreign, held;
@@ -204,6 +205,7 @@ static void page_copy(struct kafka_reader *r, uint32_t p, const struct kafka_pag
         at += m->len;
     }
     r->behind[p] = page->count > 0 ? behind : r->behind[p];
+    r->unread[p] = 0;
     *ret_page = (struct journal_page){records, page->count};
 }
 
@@ -249,6 +251,17 @@ static enum err_class read(struct journal_reader *base, uint32_t p, int64_t from
     return cls;
 }
 
+/* Who asks for the ends again and again and takes nothing reads elsewhere (app/ahead.h): what was fetched here is
+ * megabytes that lie about. */
+static void rest_if_unread(struct kafka_reader *r, uint32_t p)
+{
+    r->unread[p]++;
+    if (r->unread[p] > UNREAD_MAX) {
+        kafka_feed_rest_if_ahead(data_feed(r, p));
+        r->unread[p] = 0;
+    }
+}
+
 static enum err_class bounds(struct journal_reader *base, uint32_t p, int64_t *ret_head, int64_t *ret_end,
                              struct err *err)
 {
@@ -257,6 +270,7 @@ static enum err_class bounds(struct journal_reader *base, uint32_t p, int64_t *r
     if (!has_partition(r, p)) {
         return ERR_NONE;
     }
+    rest_if_unread(r, p);
     int64_t now_us = clock_mono(&clock_real);
     bool fresh = now_us - r->asked_us[p] > FRESH_US;
     enum err_class cls = kafka_feed_bounds(data_feed(r, p), fresh, KAFKA_WAIT_US, ret_head, ret_end, err);
