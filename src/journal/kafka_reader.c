@@ -28,6 +28,7 @@ struct kafka_reader {
     uint32_t partitions;             /* of the topic, when it was looked at last */
     int64_t looked_us;
     bool foreign, held;
+    bool looked;               /* for the state, before the first record was given */
     rd_kafka_queue_t *answers; /* to what the group was told; NULL: nothing yet */
     int64_t told_us;
     struct reader_progress progress[PARTITION_MAX]; /* as the task said last */
@@ -47,13 +48,14 @@ static struct kafka_reader *reader_of(struct journal_reader *r)
 
 /* ---- what a message says */
 
-int64_t kafka_message_arrival_us(const rd_kafka_message_t *m)
+int64_t kafka_message_arrival_us(const rd_kafka_message_t *m, bool timed)
 {
     rd_kafka_timestamp_type_t type;
     int64_t ms = rd_kafka_message_timestamp(m, &type);
     struct str value;
+    bool told = timed && type == RD_KAFKA_TIMESTAMP_CREATE_TIME; /* a topic may have a broker put its own time there */
     if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE || ms < 0 ||
-        (kafka_message_header(m, HEADER_ARRIVAL, &value) && str_eqz(value, "none"))) {
+        (!told && kafka_message_header(m, HEADER_ARRIVAL, &value) && str_eqz(value, "none"))) {
         return TIME_NONE;
     }
     return ms * US_PER_MS;
@@ -179,6 +181,25 @@ static void tell_last(struct kafka_reader *r)
     }
 }
 
+/* ---- what stands beside */
+
+static enum err_class refresh(struct kafka_reader *r, struct err *err)
+{
+    return r->foreign || r->held ? ERR_NONE : kafka_state_refresh(&r->state, r->state_feed, err);
+}
+
+/* What is not known is looked for in each record. */
+static bool is_timed(struct kafka_reader *r)
+{
+    struct err ignored = {0};
+    if (!r->looked && !r->foreign && !r->state.found) {
+        (void)refresh(r, &ignored);
+        kafka_feed_rest(r->state_feed);
+    }
+    r->looked = true;
+    return r->state.found && r->state.version >= KAFKA_VERSION_TIMED;
+}
+
 /* ---- reading */
 
 static void page_copy(struct kafka_reader *r, uint32_t p, const struct kafka_page *page, int64_t from,
@@ -191,6 +212,7 @@ static void page_copy(struct kafka_reader *r, uint32_t p, const struct kafka_pag
     struct record *records = arena_alloc(arena, (page->count + 1) * sizeof(*records));
     char *at = arena_alloc(arena, bytes + 1);
     int64_t behind = from < page->base ? page->base : from;
+    bool timed = is_timed(r);
     for (size_t i = 0; i < page->count; i++) {
         const rd_kafka_message_t *m = page->messages[i];
         if (m->len > 0) {
@@ -198,7 +220,7 @@ static void page_copy(struct kafka_reader *r, uint32_t p, const struct kafka_pag
         }
         records[i] = (struct record){.partition = p,
                                      .offset = m->offset,
-                                     .arrival_us = kafka_message_arrival_us(m),
+                                     .arrival_us = kafka_message_arrival_us(m, timed),
                                      .value = {at, m->len},
                                      .skipped = m->offset - behind};
         behind = m->offset + 1;
@@ -300,12 +322,7 @@ static void rest(struct journal_reader *base)
     }
 }
 
-/* ---- what stands beside */
-
-static enum err_class refresh(struct kafka_reader *r, struct err *err)
-{
-    return r->foreign || r->held ? ERR_NONE : kafka_state_refresh(&r->state, r->state_feed, err);
-}
+/* ---- what the state says */
 
 static enum err_class hold(struct journal_reader *base, struct err *err)
 {
