@@ -8,6 +8,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+enum { SPARSE_PAGE = 512 };
+
 struct page {
     struct arena memory;
     struct handed handed; /* in memory */
@@ -17,6 +19,7 @@ struct page {
 struct ahead {
     struct journal_reader *reader; /* the thread's */
     const struct field_set *fields;
+    bool sparse; /* the journal */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -47,17 +50,34 @@ static void page_scan(const struct ahead *a, struct page *page, const struct jou
     page->handed = (struct handed){read->records, values, read->count};
 }
 
-static void page_read(const struct ahead *a, struct page *page, uint32_t partition, int64_t from, size_t max_records)
+/* Is it worth reading on behind these? A page that is half full says so; of a journal on Kafka, which gives what has
+ * come so far, the journal's end. */
+static bool goes_on(const struct ahead *a, uint32_t partition, const struct journal_page *read, size_t max_records)
+{
+    int64_t head, end;
+    struct err err = {0};
+    if (read->count == 0 || !a->sparse) {
+        return read->count > max_records / 2;
+    }
+    return journal_reader_bounds(a->reader, partition, &head, &end, &err) == ERR_NONE &&
+           read->records[read->count - 1].offset + 1 < end;
+}
+
+/* -> goes_on */
+static bool page_read(const struct ahead *a, struct page *page, uint32_t partition, int64_t from, size_t max_records)
 {
     struct journal_page read = {0};
     struct err err = {0};
+    max_records = a->sparse && max_records > SPARSE_PAGE ? SPARSE_PAGE : max_records;
     arena_reset(&page->memory);
     page->from = from;
     page->handed = (struct handed){0};
-    if (journal_reader_read(a->reader, partition, from, max_records, &page->memory, &read, &err) == ERR_NONE &&
-        read.count > 0) {
-        page_scan(a, page, &read);
+    if (journal_reader_read(a->reader, partition, from, max_records, &page->memory, &read, &err) != ERR_NONE ||
+        read.count == 0) {
+        return false;
     }
+    page_scan(a, page, &read);
+    return goes_on(a, partition, &read, max_records);
 }
 
 /* With the lock, which is let go while it reads. */
@@ -69,13 +89,13 @@ static void page_add(struct ahead *a)
     int64_t from = a->cursor;
     size_t max_records = a->max_records;
     pthread_mutex_unlock(&a->lock);
-    page_read(a, page, partition, from, max_records);
+    bool more = page_read(a, page, partition, from, max_records);
     pthread_mutex_lock(&a->lock);
     if (round != a->round) {
         return;
     }
     size_t count = page->handed.count;
-    a->reading = count > max_records / 2;
+    a->reading = more;
     if (count > 0) {
         a->count++;
         a->cursor = page->handed.records[count - 1].offset + 1;
@@ -105,6 +125,7 @@ enum err_class ahead_new(struct journal *j, const struct field_set *fields, stru
 {
     struct ahead *a = xcalloc(1, sizeof *a);
     a->fields = fields;
+    a->sparse = journal_sparse(j);
     enum err_class cls = journal_reader_new(j, &a->reader, err);
     if (cls) {
         free(a);

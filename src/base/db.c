@@ -492,7 +492,7 @@ static enum err_class writer_setup(struct db *db, const char *path, struct err *
     c = db_exec(db,
                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=0; PRAGMA wal_autocheckpoint=0;"
                 "PRAGMA journal_size_limit=67108864; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON;"
-                "PRAGMA cache_size=-16384;",
+                "PRAGMA cache_size=-4096;",
                 err);
     if (!c && fault("C-S1.sync")) {
         c = db_exec(db, "PRAGMA synchronous=OFF", err);

@@ -173,6 +173,7 @@ static enum err_class record_add(struct append *a, const struct record *r, const
 {
     struct kafka_header headers[4];
     size_t count = 0;
+    int64_t unknown_ms = a->j->version >= KAFKA_VERSION_TIMED ? -1 : 0;
     if (label != NULL) {
         headers[count++] = (struct kafka_header){HEADER_KIND, str_of(label->kind)};
     }
@@ -188,7 +189,7 @@ static enum err_class record_add(struct append *a, const struct record *r, const
     struct kafka_record record = {.topic = a->j->place.topic,
                                   .partition = (int32_t)r->partition,
                                   .value = {r->value.ptr == NULL ? "" : r->value.ptr, r->value.len},
-                                  .timestamp_ms = r->arrival_us == TIME_NONE ? 0 : r->arrival_us / US_PER_MS,
+                                  .timestamp_ms = r->arrival_us == TIME_NONE ? unknown_ms : r->arrival_us / US_PER_MS,
                                   .headers = headers,
                                   .header_count = count,
                                   .offset = &a->j->offsets[r->partition]};

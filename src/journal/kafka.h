@@ -33,6 +33,7 @@ struct kafka_journal {
     struct kafka_place place;
     int lock_fd;
     int64_t batch_max; /* bytes that the topic takes at once */
+    int64_t version;   /* of the journal (KAFKA_VERSION) */
     struct clock *clock;
     bool read_only;
     struct kafka_claim claim;
@@ -86,7 +87,8 @@ enum err_class kafka_dead_each(struct kafka_feed *feed, const struct kafka_state
 enum err_class kafka_reader_new(struct journal *j, struct journal_reader **ret_reader, struct err *err);
 /* What a topic that is not ours is called, and how many partitions it has. */
 void kafka_foreign_info(const struct kafka_place *place, uint32_t partitions, struct journal_info *ret_info);
-int64_t kafka_message_arrival_us(const rd_kafka_message_t *m);
+/* `timed`: its journal is of KAFKA_VERSION_TIMED or later. */
+int64_t kafka_message_arrival_us(const rd_kafka_message_t *m, bool timed);
 /* The newest position that stands with one of the last records of a partition, and its batch; 0: none. */
 enum err_class kafka_tail_position(struct kafka_feed *feed, struct buf *out, int64_t *ret_batch, struct err *err);
 /* A header's value; false: there is none. */

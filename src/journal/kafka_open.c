@@ -173,7 +173,7 @@ static enum err_class claim(struct kafka_journal *j, bool with_journal, struct e
     int64_t deadline_us = clock_mono(&clock_real) + KAFKA_APPEND_US;
     const struct kafka_state_writer w = {j->writer, j->place.state_topic, deadline_us};
     enum err_class cls = kafka_writer_begin(j->writer, err);
-    cls = cls || !with_journal ? cls : kafka_state_put_journal(&w, &j->base.info, err);
+    cls = cls || !with_journal ? cls : kafka_state_put_journal(&w, &j->base.info, j->version, err);
     cls = cls || !j->anew ? cls : kafka_state_forget(&w, &j->state, err);
     for (uint32_t p = 0; p < j->base.info.partitions; p++) {
         j->before[p] = j->offsets[p] + 1;
@@ -203,12 +203,26 @@ static enum err_class claim_until_it_holds(struct kafka_journal *j, bool with_jo
     return cls;
 }
 
+/* What others have written, or a program before, keeps to the rules of then. */
+static int64_t version_of(const struct kafka_journal *j)
+{
+    int64_t version = KAFKA_VERSION;
+    if (j->state.found && !j->anew) {
+        return j->state.version;
+    }
+    for (uint32_t p = 0; p < j->base.info.partitions; p++) {
+        version = j->offsets[p] >= 0 ? 1 : version;
+    }
+    return version;
+}
+
 /* The journal that the state names, or a new one. *ret_changed: the state has to be told. */
 static enum err_class identity(struct kafka_journal *j, const struct journal_options *options, bool *ret_changed,
                                struct err *err)
 {
     struct journal_info *info = &j->base.info, found = j->state.info;
     uint32_t partitions = info->partitions;
+    j->version = version_of(j);
     *ret_changed = !j->state.found;
     if (!j->state.found || j->anew) { /* what the state says is of another topic then */
         struct journal_options wanted = *options;

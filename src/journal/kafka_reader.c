@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LOOK_US = 5000000, GLANCE_US = 300000, FRESH_US = 1000000, LAST_US = 200000 };
+enum { LOOK_US = 5000000, GLANCE_US = 300000, FRESH_US = 1000000, LAST_US = 200000, UNREAD_MAX = 3 };
 
 struct kafka_reader {
     struct journal_reader base; /* first */
@@ -24,9 +24,11 @@ struct kafka_reader {
     struct kafka_feed *data[PARTITION_MAX], *state_feed, *dead_feed;
     int64_t asked_us[PARTITION_MAX]; /* when the broker was asked for the ends last */
     int64_t behind[PARTITION_MAX];   /* the offset behind the last record given, -1: none */
+    uint8_t unread[PARTITION_MAX];   /* how often somebody asked for the ends since */
     uint32_t partitions;             /* of the topic, when it was looked at last */
     int64_t looked_us;
     bool foreign, held;
+    bool looked;               /* for the state, before the first record was given */
     rd_kafka_queue_t *answers; /* to what the group was told; NULL: nothing yet */
     int64_t told_us;
     struct reader_progress progress[PARTITION_MAX]; /* as the task said last */
@@ -46,13 +48,14 @@ static struct kafka_reader *reader_of(struct journal_reader *r)
 
 /* ---- what a message says */
 
-int64_t kafka_message_arrival_us(const rd_kafka_message_t *m)
+int64_t kafka_message_arrival_us(const rd_kafka_message_t *m, bool timed)
 {
     rd_kafka_timestamp_type_t type;
     int64_t ms = rd_kafka_message_timestamp(m, &type);
     struct str value;
+    bool told = timed && type == RD_KAFKA_TIMESTAMP_CREATE_TIME; /* a topic may have a broker put its own time there */
     if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE || ms < 0 ||
-        (kafka_message_header(m, HEADER_ARRIVAL, &value) && str_eqz(value, "none"))) {
+        (!told && kafka_message_header(m, HEADER_ARRIVAL, &value) && str_eqz(value, "none"))) {
         return TIME_NONE;
     }
     return ms * US_PER_MS;
@@ -178,6 +181,25 @@ static void tell_last(struct kafka_reader *r)
     }
 }
 
+/* ---- what stands beside */
+
+static enum err_class refresh(struct kafka_reader *r, struct err *err)
+{
+    return r->foreign || r->held ? ERR_NONE : kafka_state_refresh(&r->state, r->state_feed, err);
+}
+
+/* What is not known is looked for in each record. */
+static bool is_timed(struct kafka_reader *r)
+{
+    struct err ignored = {0};
+    if (!r->looked && !r->foreign && !r->state.found) {
+        (void)refresh(r, &ignored);
+        kafka_feed_rest(r->state_feed);
+    }
+    r->looked = true;
+    return r->state.found && r->state.version >= KAFKA_VERSION_TIMED;
+}
+
 /* ---- reading */
 
 static void page_copy(struct kafka_reader *r, uint32_t p, const struct kafka_page *page, int64_t from,
@@ -190,6 +212,7 @@ static void page_copy(struct kafka_reader *r, uint32_t p, const struct kafka_pag
     struct record *records = arena_alloc(arena, (page->count + 1) * sizeof(*records));
     char *at = arena_alloc(arena, bytes + 1);
     int64_t behind = from < page->base ? page->base : from;
+    bool timed = is_timed(r);
     for (size_t i = 0; i < page->count; i++) {
         const rd_kafka_message_t *m = page->messages[i];
         if (m->len > 0) {
@@ -197,13 +220,14 @@ static void page_copy(struct kafka_reader *r, uint32_t p, const struct kafka_pag
         }
         records[i] = (struct record){.partition = p,
                                      .offset = m->offset,
-                                     .arrival_us = kafka_message_arrival_us(m),
+                                     .arrival_us = kafka_message_arrival_us(m, timed),
                                      .value = {at, m->len},
                                      .skipped = m->offset - behind};
         behind = m->offset + 1;
         at += m->len;
     }
     r->behind[p] = page->count > 0 ? behind : r->behind[p];
+    r->unread[p] = 0;
     *ret_page = (struct journal_page){records, page->count};
 }
 
@@ -249,6 +273,17 @@ static enum err_class read(struct journal_reader *base, uint32_t p, int64_t from
     return cls;
 }
 
+/* Who asks for the ends again and again and takes nothing reads elsewhere (app/ahead.h): what was fetched here is
+ * megabytes that lie about. */
+static void rest_if_unread(struct kafka_reader *r, uint32_t p)
+{
+    r->unread[p]++;
+    if (r->unread[p] > UNREAD_MAX) {
+        kafka_feed_rest_if_ahead(data_feed(r, p));
+        r->unread[p] = 0;
+    }
+}
+
 static enum err_class bounds(struct journal_reader *base, uint32_t p, int64_t *ret_head, int64_t *ret_end,
                              struct err *err)
 {
@@ -257,6 +292,7 @@ static enum err_class bounds(struct journal_reader *base, uint32_t p, int64_t *r
     if (!has_partition(r, p)) {
         return ERR_NONE;
     }
+    rest_if_unread(r, p);
     int64_t now_us = clock_mono(&clock_real);
     bool fresh = now_us - r->asked_us[p] > FRESH_US;
     enum err_class cls = kafka_feed_bounds(data_feed(r, p), fresh, KAFKA_WAIT_US, ret_head, ret_end, err);
@@ -286,12 +322,7 @@ static void rest(struct journal_reader *base)
     }
 }
 
-/* ---- what stands beside */
-
-static enum err_class refresh(struct kafka_reader *r, struct err *err)
-{
-    return r->foreign || r->held ? ERR_NONE : kafka_state_refresh(&r->state, r->state_feed, err);
-}
+/* ---- what the state says */
 
 static enum err_class hold(struct journal_reader *base, struct err *err)
 {

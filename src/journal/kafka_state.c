@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { STATE_VERSION = 1, KEY_MAX = 200 };
+enum { KEY_MAX = 200 };
 
 static const char *const sides[] = {[TALLY_EVENT] = "event", [TALLY_ARRIVAL] = "arrival"};
 
@@ -105,7 +105,7 @@ static enum err_class journal_read(struct kafka_state *s, struct str text, struc
             partitions = number;
         }
     }
-    if (version > STATE_VERSION) {
+    if (version > KAFKA_VERSION) {
         return err_set(err, ERR_FATAL, EXIT_TOO_NEW,
                        "the journal on Kafka was written by a newer program (version %lld)", (long long)version);
     }
@@ -115,6 +115,7 @@ static enum err_class journal_read(struct kafka_state *s, struct str text, struc
     info.seed = (uint64_t)seed;
     info.partitions = (uint32_t)partitions;
     s->info = info;
+    s->version = version;
     s->found = true;
     return ERR_NONE;
 }
@@ -270,11 +271,11 @@ static enum err_class put(const struct kafka_state_writer *w, const char *key, s
 }
 
 enum err_class kafka_state_put_journal(const struct kafka_state_writer *w, const struct journal_info *info,
-                                       struct err *err)
+                                       int64_t version, struct err *err)
 {
     AUTO(buf) struct buf text = {0};
-    buf_addf(&text, "version=%d\nid=%s\nseed=%lld\nepoch=%lld\ncreated_us=%lld\npartitions=%u\nsource=%s\n",
-             STATE_VERSION, info->id, (long long)info->seed, (long long)info->epoch, (long long)info->created_us,
+    buf_addf(&text, "version=%lld\nid=%s\nseed=%lld\nepoch=%lld\ncreated_us=%lld\npartitions=%u\nsource=%s\n",
+             (long long)version, info->id, (long long)info->seed, (long long)info->epoch, (long long)info->created_us,
              info->partitions, info->source);
     return put(w, "journal", buf_str(&text), err);
 }

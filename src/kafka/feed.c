@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-enum { POLL_MS = 100, NOWHERE = -1 };
+enum { POLL_MS = 100, GATHER_MS = 10, NOWHERE = -1 };
 
 struct kafka_consumer {
     struct kafka_client *client;
@@ -27,6 +27,7 @@ struct kafka_feed {
     int64_t head, end;       /* as the broker said last; NOWHERE: not asked yet */
     int64_t marks_end;       /* where the consumer was when it said so */
     bool at_end;             /* nothing committed at or after `next`, when it was looked last */
+    bool torn;               /* what came behind an error was dropped: it has to be fetched anew */
     rd_kafka_message_t *messages[KAFKA_PAGE_MAX];
     size_t count;
 };
@@ -98,7 +99,7 @@ void kafka_feed_rest(struct kafka_feed *f)
 {
     messages_drop(f);
     f->next = NOWHERE;
-    f->at_end = false;
+    f->at_end = f->torn = false;
     if (f->queue == NULL) {
         return;
     }
@@ -110,6 +111,13 @@ void kafka_feed_rest(struct kafka_feed *f)
     }
     rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_queue_destroy(TAKE(f->queue));
+}
+
+void kafka_feed_rest_if_ahead(struct kafka_feed *f)
+{
+    if (f->queue != NULL && !f->at_end && rd_kafka_queue_length(f->queue) > 0) {
+        kafka_feed_rest(f);
+    }
 }
 
 void kafka_feed_free(struct kafka_feed *f)
@@ -184,12 +192,12 @@ static bool is_out_of_range(rd_kafka_resp_err_t code)
     return code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || code == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE;
 }
 
-/* What a queue gave: keeps the records, looks at what else it says. */
+/* What a queue gave behind what was kept before: keeps the records, looks at what else it says. */
 static rd_kafka_resp_err_t sort_out(struct kafka_feed *f, size_t given)
 {
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
-    size_t kept = 0;
-    for (size_t i = 0; i < given; i++) {
+    size_t kept = f->count;
+    for (size_t i = f->count; i < f->count + given; i++) {
         rd_kafka_message_t *m = f->messages[i];
         if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR && code == RD_KAFKA_RESP_ERR_NO_ERROR && m->offset >= f->next) {
             f->at_end = false;
@@ -206,7 +214,23 @@ static rd_kafka_resp_err_t sort_out(struct kafka_feed *f, size_t given)
         rd_kafka_message_destroy(m);
     }
     f->count = kept;
+    f->torn = code != RD_KAFKA_RESP_ERR_NO_ERROR;
     return code;
+}
+
+static rd_kafka_resp_err_t take(struct kafka_feed *f, size_t max, int timeout_ms)
+{
+    ssize_t given = rd_kafka_consume_batch_queue(f->queue, timeout_ms, f->messages + f->count, max - f->count);
+    return sort_out(f, given > 0 ? (size_t)given : 0);
+}
+
+/* Whoever asks for many gets many while the broker has them: else a reader that is faster than the fetches takes
+ * crumbs. */
+static rd_kafka_resp_err_t take_page(struct kafka_feed *f, size_t max, int timeout_ms)
+{
+    rd_kafka_resp_err_t code = take(f, max, timeout_ms);
+    bool more = f->count > 0 && f->count < max && f->next < f->end && !f->at_end;
+    return more && code == RD_KAFKA_RESP_ERR_NO_ERROR ? take(f, max, GATHER_MS) : code;
 }
 
 static enum err_class read_error(struct kafka_feed *f, rd_kafka_resp_err_t code, struct err *err)
@@ -221,7 +245,7 @@ enum err_class kafka_feed_read(struct kafka_feed *f, int64_t from, int64_t known
                                struct kafka_page *ret_page, struct err *err)
 {
     int64_t until_us = clock_mono(&clock_real) + wait_us;
-    bool again = f->next == from && (f->queue != NULL || f->at_end);
+    bool again = f->next == from && !f->torn && (f->queue != NULL || f->at_end);
     enum err_class cls = ERR_NONE;
     known_end = known_end > f->end ? known_end : f->end; /* the broker said so, maybe after it said EOF */
     messages_drop(f);
@@ -232,8 +256,7 @@ enum err_class kafka_feed_read(struct kafka_feed *f, int64_t from, int64_t known
     max = max < KAFKA_PAGE_MAX ? max : KAFKA_PAGE_MAX;
     for (int timeout_ms = 0; cls == ERR_NONE; timeout_ms = POLL_MS) {
         rd_kafka_poll(f->consumer->rk, 0); /* errors of the connection */
-        ssize_t given = rd_kafka_consume_batch_queue(f->queue, timeout_ms, f->messages, max);
-        rd_kafka_resp_err_t code = sort_out(f, given > 0 ? (size_t)given : 0);
+        rd_kafka_resp_err_t code = take_page(f, max, timeout_ms);
         bool end = kafka_feed_reaches(f, known_end);
         if (f->count > 0 || (end && code == RD_KAFKA_RESP_ERR_NO_ERROR)) {
             break;

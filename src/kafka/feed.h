@@ -26,6 +26,8 @@ struct kafka_feed *kafka_feed_new(struct kafka_consumer *c, const char *topic, i
 void kafka_feed_free(struct kafka_feed *f); /* NULL is fine */
 /* Fetches nothing more, and drops what was fetched, until the next read. */
 void kafka_feed_rest(struct kafka_feed *f);
+/* The same, if something was fetched that nobody has read yet. */
+void kafka_feed_rest_if_ahead(struct kafka_feed *f);
 
 enum { KAFKA_PAGE_MAX = 4096 };
 struct kafka_page {

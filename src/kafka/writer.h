@@ -41,7 +41,7 @@ struct kafka_record {
     const char *topic;
     int32_t partition;
     struct str key, value; /* ptr NULL: null, of a value a tombstone */
-    int64_t timestamp_ms;  /* 0: now */
+    int64_t timestamp_ms;  /* 0: now; -1: none */
     const struct kafka_header *headers;
     size_t header_count;
     /* NULL, or where the offset goes once it is delivered, if it is higher than what stands there: until the writer is

@@ -69,6 +69,12 @@ enum err_class journal_reader_read(struct journal_reader *r, uint32_t partition,
     return ERR_NONE;
 }
 
+bool journal_sparse(const struct journal *j)
+{
+    (void)j;
+    return false;
+}
+
 /* Only who reads ahead makes a reader of its own; a schedule decides what is read when. */
 enum err_class journal_reader_new(struct journal *j, struct journal_reader **ret_reader, struct err *err)
 {
