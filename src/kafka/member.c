@@ -13,8 +13,11 @@ struct kafka_member {
     struct kafka_client *client;
     rd_kafka_t *rk; /* of the client */
     char *topic;
+    bool is_static;
     const struct kafka_member_events *events; /* of the poll that is running */
 };
+
+enum { LEAVE_US = 2000000, LEAVE_SLICE_MS = 50 };
 
 /* ---- assignment */
 
@@ -88,6 +91,7 @@ enum err_class kafka_member_open(const struct kafka_member_options *options, str
     }
     m->rk = kafka_client_handle(m->client);
     m->topic = str_dup(str_of(options->topic));
+    m->is_static = options->instance != NULL;
     rd_kafka_poll_set_consumer(m->rk);
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(topics, options->topic, RD_KAFKA_PARTITION_UA);
@@ -102,13 +106,38 @@ enum err_class kafka_member_open(const struct kafka_member_options *options, str
     return ERR_NONE;
 }
 
+/* Until nothing is assigned, and nothing waits to be told. */
+static void leave(struct kafka_member *m)
+{
+    int64_t until_us = clock_mono(&clock_real) + LEAVE_US;
+    bool quiet = false;
+    (void)rd_kafka_unsubscribe(m->rk);
+    while (!quiet && clock_mono(&clock_real) < until_us) {
+        rd_kafka_topic_partition_list_t *list = NULL;
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(m->rk, LEAVE_SLICE_MS);
+        if (message != NULL) {
+            rd_kafka_message_destroy(message);
+        }
+        quiet = message == NULL && rd_kafka_assignment(m->rk, &list) == RD_KAFKA_RESP_ERR_NO_ERROR && list->cnt == 0;
+        if (list != NULL) {
+            rd_kafka_topic_partition_list_destroy(list);
+        }
+    }
+    (void)rd_kafka_consumer_close(m->rk); /* says that it leaves */
+}
+
+/* An assignment that comes while librdkafka closes a consumer never ends: the thread that would answer to our taking it
+ * has ended the group already. So a static member, which says nothing when it goes, is not closed but destroyed; a
+ * dynamic one is not closed before nothing can be assigned to it any more. */
 void kafka_member_close(struct kafka_member *m)
 {
     if (m == NULL) {
         return;
     }
     m->events = NULL;
-    (void)rd_kafka_consumer_close(m->rk); /* a dynamic one says that it leaves */
+    if (!m->is_static) {
+        leave(m);
+    }
     kafka_client_free(m->client);
     free(m->topic);
     free(m);
