@@ -186,12 +186,6 @@ static enum err_class commit(struct source_output *o, const struct batch *b, str
     return retain_sometimes(i, err);
 }
 
-static enum err_class note(struct source_output *o, struct str key, struct arena *arena, struct str *ret_value,
-                           struct err *err)
-{
-    return journal_reader_note(((struct ingest *)o)->reader, key, arena, ret_value, err);
-}
-
 /* What is asked of the journal has to wait for a broker that is away, and for what waits for it (journal_settle): what
  * is not in the topic yet cannot be found there. */
 static enum err_class settled(struct ingest *i, struct err *err)
@@ -209,6 +203,17 @@ static bool is_away(struct ingest *i, enum err_class cls)
         return false;
     i->options.clock->sleep_us(i->options.clock, SETTLE_US);
     return true;
+}
+
+static enum err_class note(struct source_output *o, struct str key, struct arena *arena, struct str *ret_value,
+                           struct err *err)
+{
+    struct ingest *i = (struct ingest *)o;
+    enum err_class cls;
+    do
+        cls = journal_reader_note(i->reader, key, arena, ret_value, err);
+    while (is_away(i, cls));
+    return cls;
 }
 
 static enum err_class tail_read(struct ingest *i, uint32_t partition, int64_t from, int64_t to,
@@ -247,6 +252,7 @@ static enum err_class tail(struct source_output *o, uint32_t partition, int64_t 
 
 struct dead_since {
     int64_t since_us;
+    int64_t next; /* the first that was not given yet */
     bool (*each)(const struct dead_letter *d, void *ctx);
     void *ctx;
 };
@@ -254,6 +260,7 @@ struct dead_since {
 static bool dead_if_recent(const struct dead_letter *d, void *ctx)
 {
     struct dead_since *s = ctx;
+    s->next = d->id + 1;
     if (d->stream_us != TIME_NONE && d->stream_us < s->since_us)
         return true;
     return s->each(d, s->ctx);
@@ -262,8 +269,13 @@ static bool dead_if_recent(const struct dead_letter *d, void *ctx)
 static enum err_class dead(struct source_output *o, int64_t since_us,
                            bool (*each)(const struct dead_letter *d, void *ctx), void *ctx, struct err *err)
 {
-    struct dead_since since = {since_us, each, ctx};
-    return journal_reader_dead(((struct ingest *)o)->reader, 0, dead_if_recent, &since, err);
+    struct ingest *i = (struct ingest *)o;
+    struct dead_since since = {since_us, 0, each, ctx};
+    enum err_class cls;
+    do
+        cls = journal_reader_dead(i->reader, since.next, dead_if_recent, &since, err);
+    while (is_away(i, cls));
+    return cls;
 }
 
 static enum err_class bounds(struct source_output *o, uint32_t partition, int64_t *ret_head, int64_t *ret_end,
