@@ -79,13 +79,14 @@ static enum err_class check_files(const struct source_spec *source, struct err *
 }
 
 /* What Kafka does not answer is asked again: it may come with the same machine. */
-static bool is_worth_waiting(struct pipeline *p, enum err_class cls, const struct err *err, bool *said)
+static bool is_worth_waiting(struct pipeline *p, enum err_class cls, struct err *err, bool *said)
 {
     if (cls != ERR_RETRY || (p->options.give_up && p->options.give_up(p->options.on_end_ctx)))
         return false;
     if (!*said)
         diag_error("kafka", "%s; trying again until it is there", err->text);
     *said = true;
+    *err = (struct err){0};
     p->options.clock->sleep_us(p->options.clock, RETRY_US);
     return true;
 }
@@ -151,11 +152,9 @@ static enum err_class start_stats(struct pipeline *p, struct err *err)
     return stats_task_start(&options, &p->stats, err);
 }
 
-static enum err_class start_task(struct pipeline *p, struct err *err)
+static enum err_class start_task_once(struct pipeline *p, struct err *err)
 {
     const struct config *c = p->options.config;
-    if (!has_role(p, ROLE_TASKS))
-        return ERR_NONE;
     bool predictable = !c->journal_kafka; /* the offsets of a batch, before it is written */
     p->handover = c->aggregation_count && predictable ? handover_new(journal_partitions(p->journal), 0, 0) : NULL;
     struct task_thread_options options = task_options(p, "results");
@@ -165,6 +164,19 @@ static enum err_class start_task(struct pipeline *p, struct err *err)
     struct sink_options sink = {.directory = p->directory, .task = "results", .clock = p->options.clock};
     enum err_class cls = sink_open_sqlite(&sink, &options.sink, err);
     return cls ? cls : task_thread_start(&options, &p->task, err);
+}
+
+/* The broker may have gone since the journal was opened. What else may be tried again is the directory's. */
+static enum err_class start_task(struct pipeline *p, struct err *err)
+{
+    enum err_class cls;
+    bool said = false, away = p->options.config->journal_kafka != NULL;
+    if (!has_role(p, ROLE_TASKS))
+        return ERR_NONE;
+    do
+        cls = start_task_once(p, err);
+    while (away && err_exit_code(err) == EXIT_UNAVAILABLE && is_worth_waiting(p, cls, err, &said));
+    return cls;
 }
 
 static void drain(struct pipeline *p)
