@@ -42,19 +42,21 @@ static enum err_class instance_name(const struct stats_task *t, struct buf *out,
         return ERR_NONE;
     }
     buf_addf(&path, "%s/instance", t->directory);
+    enum err_class cls = ERR_NONE;
     FILE *file = fopen(path.ptr, "re");
     if (!file) {
         snprintf(text, sizeof text, "%016llx", (unsigned long long)hash_random_seed());
         file = fopen(path.ptr, "wxe");
         if (!file || fprintf(file, "%s\n", text) < 0 || fflush(file) != 0 || fsync(fileno(file)) != 0)
-            err_errno(err, ERR_FATAL, err_errno_code(errno, EXIT_CANTCREAT), errno, "cannot write \"%s\"", path.ptr);
+            cls = err_errno(err, ERR_FATAL, err_errno_code(errno, EXIT_CANTCREAT), errno, "cannot write \"%s\"",
+                            path.ptr);
     } else if (!fgets(text, sizeof text, file) || strcspn(text, "\n") != 16) {
-        err_set(err, ERR_REJECT, EXIT_DATA, "\"%s\" is not what was written there: remove it", path.ptr);
+        cls = err_set(err, ERR_REJECT, EXIT_DATA, "\"%s\" is not what was written there: remove it", path.ptr);
     }
     if (file)
         fclose(file);
     buf_add(out, str_n(text, strcspn(text, "\n")));
-    return err->cls;
+    return cls;
 }
 
 /* The task's instances share the partitions where all of them can write to what it fills, and read the journal. */

@@ -105,12 +105,12 @@ enum err_class kafka_sink_ready(struct kafka_sink *s, struct err *err)
     }
     enum err_class cls = ERR_NONE;
     spend(s);
-    if (s->claim.at >= 0) {
-        cls = kafka_sink_load(s, err);
+    if (s->claim.at >= 0) { /* what is undecided may be our own: it is until the producer is another */
+        cls = kafka_sink_load(s, false, err);
         cls = cls ? cls : owner_check(s, err);
     }
     cls = cls ? cls : writer_open(s, err);
-    cls = cls ? cls : kafka_sink_load(s, err);
+    cls = cls ? cls : kafka_sink_load(s, true, err);
     cls = cls ? cls : owner_check(s, err);
     if (cls != ERR_NONE) {
         spend(s);
@@ -242,7 +242,7 @@ static enum err_class prepare(struct sink *base, const struct result_schema *con
     if (cls == ERR_NONE && s->member != NULL) { /* what our last run left open would hide what others write */
         cls = own(base, err);
     }
-    return cls ? cls : kafka_sink_load(s, err);
+    return cls ? cls : kafka_sink_load(s, true, err);
 }
 
 static enum err_class generations(struct sink *base, size_t aggregation, struct arena *arena,
@@ -316,9 +316,12 @@ static enum err_class begin(struct sink *base, size_t aggregation, const struct 
 static enum err_class refresh(struct sink *base, struct err *err)
 {
     struct kafka_sink *s = kafka_of(base);
-    enum err_class cls = s->member == NULL ? ERR_NONE : kafka_member_settle(s->member, KAFKA_WAIT_US, err);
-    cls = cls ? cls : own(base, err);
-    return cls || s->member == NULL ? cls : kafka_sink_load(s, err);
+    enum err_class cls = own(base, err); /* first: offsets of ours that are open are settled by that */
+    if (cls != ERR_NONE || s->member == NULL) {
+        return cls;
+    }
+    cls = kafka_member_settle(s->member, KAFKA_WAIT_US, err);
+    return cls ? cls : kafka_sink_load(s, true, err);
 }
 
 static enum err_class line(struct sink *base, size_t aggregation, int64_t generation, uint32_t partition,

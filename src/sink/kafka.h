@@ -107,9 +107,9 @@ bool kafka_line_read(struct str text, struct arena *arena, struct task_line *ret
 void kafka_generation_write(const struct generation *g, struct buf *out);
 bool kafka_generation_read(struct str text, struct arena *arena, struct generation *ret_generation);
 
-/* kafka_load.c: reads STATE anew into the aggregations; of several, up to what was being written when it was called:
- * ERR_RETRY while that is not decided. */
-enum err_class kafka_sink_load(struct kafka_sink *s, struct err *err);
+/* kafka_load.c: reads STATE anew into the aggregations; `undecided`: of several, up to what was being written when it
+ * was called: ERR_RETRY while that is not decided. */
+enum err_class kafka_sink_load(struct kafka_sink *s, bool undecided, struct err *err);
 struct kafka_lane *kafka_lane_of(struct kafka_aggregation *a, int64_t generation, uint32_t partition, bool make);
 void kafka_lane_set(struct kafka_lane *lane, const struct task_line *line);
 void kafka_generation_set(struct kafka_aggregation *a, const struct generation *g);

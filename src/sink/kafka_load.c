@@ -153,10 +153,10 @@ static enum err_class undecided_end(struct kafka_sink *s, int64_t *ret_end, stru
     return cls;
 }
 
-static enum err_class read_all(struct kafka_sink *s, struct kafka_feed *feed, struct err *err)
+static enum err_class read_all(struct kafka_sink *s, struct kafka_feed *feed, bool undecided, struct err *err)
 {
     int64_t head, end = 0, known = 0;
-    enum err_class cls = s->member == NULL ? ERR_NONE : undecided_end(s, &known, err);
+    enum err_class cls = s->member != NULL && undecided ? undecided_end(s, &known, err) : ERR_NONE;
     cls = cls ? cls : kafka_feed_bounds(feed, true, KAFKA_WAIT_US, &head, &end, err);
     end = end > known ? end : known;
     while (cls == ERR_NONE && s->read_to < end) { /* as it is now: who writes often would keep us here */
@@ -176,7 +176,7 @@ static enum err_class read_all(struct kafka_sink *s, struct kafka_feed *feed, st
     return cls;
 }
 
-enum err_class kafka_sink_load(struct kafka_sink *s, struct err *err)
+enum err_class kafka_sink_load(struct kafka_sink *s, bool undecided, struct err *err)
 {
     struct kafka_consumer *consumer;
     enum err_class cls = kafka_consumer_open(&s->client, NULL, 0, NULL, &consumer, err);
@@ -185,7 +185,7 @@ enum err_class kafka_sink_load(struct kafka_sink *s, struct err *err)
     }
     struct kafka_feed *feed = kafka_feed_new(consumer, s->state_topic, 0);
     forget(s);
-    cls = read_all(s, feed, err);
+    cls = read_all(s, feed, undecided, err);
     kafka_feed_free(feed);
     kafka_consumer_close(consumer);
     return cls;
