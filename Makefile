@@ -1,6 +1,6 @@
 # What people and CI call; the building itself is Meson's (meson.build). `make help` lists the goals.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check night bench bench-long fuzz chaos coverage install clean
+.PHONY: help build demo test check night bench bench-long bench-kafka fuzz chaos coverage install clean
 
 PREFIX ?= /usr/local
 
@@ -11,6 +11,7 @@ help:
 	@echo 'make check     what needs no server and no browser; under two minutes'
 	@echo 'make night     the rows of the goal table at the size of a night, which it takes'
 	@echo 'make bench     figures, each beside its bar and its limit: held or missed; bench-long: up to 10 M events'
+	@echo 'make bench-kafka  of the journal on Kafka, beside a bare librdkafka: a broker of its own, KAFKA_EVENTS (2000000)'
 	@echo 'make fuzz      each fuzz target for FUZZ_SECONDS (60) seconds'
 	@echo 'make coverage  what of src/ the tests reach, beside its bars; some fifteen minutes'
 	@echo 'make chaos     SEED=N MINUTES=M (5): kills, cuts, failpoints and a bad line at random; the oracle judges'
@@ -45,6 +46,10 @@ bench: build
 
 bench-long: build
 	@tools/bench --long
+
+bench-kafka: build
+	@tools/deps test
+	@tools/bench kafka
 
 fuzz:
 	@tools/deps test

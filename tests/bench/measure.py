@@ -71,6 +71,13 @@ class Bench:
         show(figure)
         return value
 
+    def absent(self, name, unit, bar, most=False):
+        """A bar for what is not built yet: neither held nor missed."""
+        figure = {'name': name, 'unit': unit, 'value': None, 'bar': bar, 'bar_is': 'at most' if most else 'at least',
+                  'verdict': 'not built'}
+        self.figures.append(figure)
+        show(figure)
+
     # ------------------------------------------------------------------------------------- the program
 
     def arguments(self, source, directory, *more, listen='none'):
@@ -172,7 +179,7 @@ def calibrate():
 
 def show(figure):
     value, unit = figure['value'], figure['unit']
-    number = f'{value:,.0f}' if abs(value) >= 100 else f'{value:,.3g}'
+    number = '-' if value is None else f'{value:,.0f}' if abs(value) >= 100 else f'{value:,.3g}'
     line = f'{figure["name"]:52} {number:>12} {unit:10}'
     if figure['verdict']:
         line += f' {figure["bar_is"]} {figure["bar"]:,}: {figure["verdict"]}'
