@@ -188,13 +188,13 @@ class Fenced(OnGroups):
         first = self.start(one, *stats.OFTEN, env={'WIKITALLY_FAULTS': faults} if faults else None)
         self.wait_until_shared(first, partitions=1)
         second = self.start(two, *stats.OFTEN)
-        self.wait_for(lambda: (two / 'instance').exists() and len(stats.broker.group_describe(f'wikitally.{self.name}.state', '--members')) == 2,
-                      JOIN, 'a second member', 0.5)
+        self.wait_for(lambda: [(row['STATE'], row['#MEMBERS']) for row in stats.broker.group_describe(f'wikitally.{self.name}.state', '--state')] ==
+                      [('Stable', '2')], JOIN, 'a second member', 0.5)
         held, go = self.hold(one, PRODUCE, ADD_PARTITIONS, ADD_OFFSETS, OFFSETS, END)
         self.assertTrue(held.wait(JOIN))
         time.sleep(0.2)
         first.send_signal(signal.SIGSTOP)
-        self.wait_for(lambda: self.owned(second), JOIN, 'that the other one has it', 0.02)
+        self.wait_for(lambda: self.owned(second), JOIN, lambda: f'that the other one has it\n{self.log_of(second)[-3000:]}', 0.02)
         self.wait_for_commit(second, 4)
         go.set()
         time.sleep(0.1)

@@ -29,7 +29,7 @@ COUNTED_BUCKET = 5                                      # of wt_ledger (src/base
 # What is stored, by what of a change: the aggregations that are built in, but for titles, which are as many as changes.
 COUNTED = {'user_edit_counts': ('user_name', 'edit_count', lambda e: e['user']), 'bots': ('bot', 'count', lambda e: int(e['bot'])),
            'website': ('server_name', 'count', lambda e: e['server_name']), 'timeseries': ('type', 'count', lambda e: e['type'])}
-CRUMBS = {'linger_ms': 0, 'batch_num_messages': 7, 'compression_type': 'none'}
+CRUMBS = {'linger_ms': 0, 'batch_num_messages': wikitally.size(7, 70), 'compression_type': 'none'}
 LOAVES = {'linger_ms': 50, 'batch_size': 1_000_000, 'compression_type': 'lz4'}
 
 broker = house = None
