@@ -258,6 +258,27 @@ static void on_revoked(void *ctx, const int32_t *partitions, size_t count, bool 
     t->group.changed = true;
 }
 
+/* A broker that goes may take our joining twice, and the later one throws out the first, which is us: whether there is
+ * another instance, the sink knows. If not, we come anew. */
+static enum err_class join_again(struct task_thread *t, struct err *err)
+{
+    bool busy;
+    diag_warn("task", "%s: %s; looking", t->name, err->text);
+    *err = (struct err){0};
+    enum err_class cls = unless_fenced(t, store_settle(t, true, &busy, err), err);
+    if (cls && cls != ERR_RETRY)
+        return cls;
+    *err = (struct err){0};
+    for (uint32_t p = 0; p < PARTITION_MAX; p++) {
+        if (t->group.owned[p])
+            task_revoke(t->task, p);
+        t->group.owned[p] = false;
+    }
+    t->group.changed = true;
+    t->group.joined = false;
+    return kafka_member_again(t->group.member, err);
+}
+
 /* *ret_wait: it has to be called again soon. */
 static enum err_class group_turn(struct task_thread *t, bool *ret_wait, struct err *err)
 {
@@ -265,6 +286,8 @@ static enum err_class group_turn(struct task_thread *t, bool *ret_wait, struct e
     const struct kafka_member_events events = {on_assigned, on_revoked, t};
     bool busy;
     enum err_class cls = kafka_member_poll(g->member, &events, err);
+    if (cls == ERR_FATAL && err_exit_code(err) == EXIT_FENCED)
+        cls = join_again(t, err);
     if (!cls && g->err.cls)
         cls = (*err = g->err).cls;
     *ret_wait = g->changed || !g->joined;

@@ -12,12 +12,12 @@
 struct kafka_member {
     struct kafka_client *client;
     rd_kafka_t *rk; /* of the client */
-    char *topic;
-    bool is_static;
+    const struct kafka_options *kafka;
+    char *topic, *group, *instance;
+    int64_t joins;
     const struct kafka_member_events *events; /* of the poll that is running */
+    bool closing, answered;                   /* answered: what came first while it closes */
 };
-
-enum { LEAVE_US = 2000000, LEAVE_SLICE_MS = 50 };
 
 /* ---- assignment */
 
@@ -51,6 +51,10 @@ static void assign(struct kafka_member *m, rd_kafka_topic_partition_list_t *list
 static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *list, void *opaque)
 {
     struct kafka_member *m = kafka_client_ctx(opaque);
+    if (m->closing && m->answered) {
+        return;
+    }
+    m->answered = m->closing;
     int32_t *numbers = xcalloc((size_t)list->cnt + 1, sizeof(*numbers));
     size_t count = numbers_of(list, numbers);
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
@@ -69,36 +73,43 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topi
 
 /* ---- life */
 
-enum err_class kafka_member_open(const struct kafka_member_options *options, struct kafka_member **ret_member,
-                                 struct err *err)
+static enum err_class join(struct kafka_member *m, struct err *err)
 {
-    struct kafka_member *m = xcalloc(1, sizeof(*m));
     struct kafka_callbacks callbacks = {.rebalance = on_rebalance, .ctx = m};
     const struct kafka_setting settings[] = {
-        {"group.id", options->group},
+        {"group.id", m->group},
         {"partition.assignment.strategy", "cooperative-sticky"},
         {"queued.min.messages", "1"},
         {"queued.max.messages.kbytes", "1"},
         {"fetch.message.max.bytes", "1024"},
-        {"group.instance.id", options->instance == NULL ? "" : options->instance}, /* the last: may be left out */
+        {"group.instance.id", m->instance == NULL ? "" : m->instance}, /* the last: may be left out */
     };
-    size_t count = sizeof(settings) / sizeof(*settings) - (options->instance == NULL);
-    enum err_class cls =
-        kafka_client_new(options->kafka, RD_KAFKA_CONSUMER, settings, count, &callbacks, &m->client, err);
+    size_t count = sizeof(settings) / sizeof(*settings) - (m->instance == NULL);
+    enum err_class cls = kafka_client_new(m->kafka, RD_KAFKA_CONSUMER, settings, count, &callbacks, &m->client, err);
     if (cls != ERR_NONE) {
-        free(m);
         return cls;
     }
     m->rk = kafka_client_handle(m->client);
-    m->topic = str_dup(str_of(options->topic));
-    m->is_static = options->instance != NULL;
+    m->joins++;
     rd_kafka_poll_set_consumer(m->rk);
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(topics, options->topic, RD_KAFKA_PARTITION_UA);
+    rd_kafka_topic_partition_list_add(topics, m->topic, RD_KAFKA_PARTITION_UA);
     rd_kafka_resp_err_t code = rd_kafka_subscribe(m->rk, topics);
     rd_kafka_topic_partition_list_destroy(topics);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        cls = kafka_error(m->client, err, code, "joining group \"%s\"", options->group);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? ERR_NONE
+                                              : kafka_error(m->client, err, code, "joining group \"%s\"", m->group);
+}
+
+enum err_class kafka_member_open(const struct kafka_member_options *options, struct kafka_member **ret_member,
+                                 struct err *err)
+{
+    struct kafka_member *m = xcalloc(1, sizeof(*m));
+    m->kafka = options->kafka;
+    m->topic = str_dup(str_of(options->topic));
+    m->group = str_dup(str_of(options->group));
+    m->instance = options->instance == NULL ? NULL : str_dup(str_of(options->instance));
+    enum err_class cls = join(m, err);
+    if (cls != ERR_NONE) {
         kafka_member_close(m);
         return cls;
     }
@@ -106,40 +117,39 @@ enum err_class kafka_member_open(const struct kafka_member_options *options, str
     return ERR_NONE;
 }
 
-/* Until nothing is assigned, and nothing waits to be told. */
-static void leave(struct kafka_member *m)
+/* While it closes, librdkafka takes whatever we answer for giving all back, and ends the group. Where an assignment had
+ * not been polled yet, taking it back comes right behind it: an answer to that would be waited for without end. */
+static void part(struct kafka_member *m)
 {
-    int64_t until_us = clock_mono(&clock_real) + LEAVE_US;
-    bool quiet = false;
-    (void)rd_kafka_unsubscribe(m->rk);
-    while (!quiet && clock_mono(&clock_real) < until_us) {
-        rd_kafka_topic_partition_list_t *list = NULL;
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(m->rk, LEAVE_SLICE_MS);
-        if (message != NULL) {
-            rd_kafka_message_destroy(message);
-        }
-        quiet = message == NULL && rd_kafka_assignment(m->rk, &list) == RD_KAFKA_RESP_ERR_NO_ERROR && list->cnt == 0;
-        if (list != NULL) {
-            rd_kafka_topic_partition_list_destroy(list);
-        }
+    m->events = NULL;
+    m->closing = true;
+    if (m->client != NULL) {
+        (void)rd_kafka_consumer_close(m->rk); /* a dynamic one says that it leaves */
+        kafka_client_free(TAKE(m->client));
     }
-    (void)rd_kafka_consumer_close(m->rk); /* says that it leaves */
+    m->closing = m->answered = false;
 }
 
-/* An assignment that comes while librdkafka closes a consumer never ends: the thread that would answer to our taking it
- * has ended the group already. So a static member, which says nothing when it goes, is not closed but destroyed; a
- * dynamic one is not closed before nothing can be assigned to it any more. */
+enum err_class kafka_member_again(struct kafka_member *m, struct err *err)
+{
+    part(m);
+    return join(m, err);
+}
+
+int64_t kafka_member_joins(const struct kafka_member *m)
+{
+    return m->joins;
+}
+
 void kafka_member_close(struct kafka_member *m)
 {
     if (m == NULL) {
         return;
     }
-    m->events = NULL;
-    if (!m->is_static) {
-        leave(m);
-    }
-    kafka_client_free(m->client);
+    part(m);
     free(m->topic);
+    free(m->group);
+    free(m->instance);
     free(m);
 }
 

@@ -24,6 +24,9 @@ struct kafka_member;
 enum err_class kafka_member_open(const struct kafka_member_options *options, struct kafka_member **ret_member,
                                  struct err *err);
 void kafka_member_close(struct kafka_member *m); /* NULL is fine */
+/* Joins anew, with nothing assigned. Nobody else uses the member meanwhile. Options.kafka has to be there still. */
+enum err_class kafka_member_again(struct kafka_member *m, struct err *err);
+int64_t kafka_member_joins(const struct kafka_member *m); /* how often it did: 1 at first */
 
 struct kafka_member_events {
     void (*assigned)(void *ctx, const int32_t *partitions, size_t count);
@@ -33,7 +36,8 @@ struct kafka_member_events {
     void *ctx;
 };
 /* Of one thread, often. Calls `events` before it returns. Does not wait. ERR_FATAL/EXIT_FENCED: another instance has
- * the same name. ERR_REJECT/EXIT_NOPERM: refused. What may pass is only logged. */
+ * the same name, or what we sent as we joined came twice: who said so last that it is the one, is.
+ * ERR_REJECT/EXIT_NOPERM: refused. What may pass is only logged. */
 enum err_class kafka_member_poll(struct kafka_member *m, const struct kafka_member_events *events, struct err *err);
 /* Waits until no transaction that moves the offsets of ours is open any more: those of whoever had them before are
  * decided then. ERR_RETRY: not within wait_us. */

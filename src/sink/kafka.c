@@ -316,6 +316,10 @@ static enum err_class begin(struct sink *base, size_t aggregation, const struct 
 static enum err_class refresh(struct sink *base, struct err *err)
 {
     struct kafka_sink *s = kafka_of(base);
+    if (s->member != NULL && kafka_member_joins(s->member) != s->joins) { /* thrown out: is there another one? */
+        spend(s);
+        s->joins = kafka_member_joins(s->member);
+    }
     enum err_class cls = own(base, err); /* first: offsets of ours that are open are settled by that */
     if (cls != ERR_NONE || s->member == NULL) {
         return cls;
@@ -585,6 +589,7 @@ enum err_class sink_open_kafka(const struct sink_kafka_options *options, struct 
     s->given_count = options->topic_count;
     const char *instance = options->instance == NULL ? "" : options->instance, *slash = *instance ? "/" : "";
     s->member = options->member;
+    s->joins = s->member == NULL ? 0 : kafka_member_joins(s->member);
     s->claim_key = key_of("claim", slash, instance);
     s->batch_key = key_of("batch", slash, instance);
     kafka_claim_init(&s->claim, s->claim_key);

@@ -61,6 +61,7 @@ struct kafka_sink {
     struct kafka_options client;
     char *brokers, *state_topic, *transactional_id, *claim_key, *batch_key;
     struct kafka_member *member; /* NULL: alone */
+    int64_t joins;               /* of the member's, when it was looked who owns */
     char **properties;
     bool create;
     int64_t replication, retention_us;
