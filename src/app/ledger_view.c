@@ -216,7 +216,7 @@ static void check_tasks(struct ledger_view *v, const struct positions *p, int64_
 }
 
 static enum err_class read_journal(const struct journal_place *place, struct reading *r, int64_t *ret_end,
-                                   bool *ret_sparse, struct err *err)
+                                   struct journal_info *ret_info, struct err *err)
 {
     struct journal_reader *reader;
     struct journal_info info = {0};
@@ -231,7 +231,7 @@ static enum err_class read_journal(const struct journal_place *place, struct rea
         cls = journal_reader_bounds(reader, p, &head, &end, err);
         *ret_end += cls ? 0 : end;
     }
-    *ret_sparse = !cls && info.sparse;
+    *ret_info = info;
     journal_reader_close(reader);
     return cls;
 }
@@ -290,20 +290,22 @@ enum err_class ledger_view_read(const struct journal_place *place, const struct 
     struct reading r = {.view = ret_view, .range = range};
     struct positions positions = {0};
     int64_t end = 0;
-    bool sparse = false;
+    struct journal_info journal = {0};
     *ret_view = (struct ledger_view){0};
     /* Each store at one moment, the results first: what they have booked, the journal of a later moment holds. */
     enum err_class cls = read_results(place->directory, &r, &positions, err);
-    if (cls || (cls = read_journal(place, &r, &end, &sparse, err))) {
+    if (cls || (cls = read_journal(place, &r, &end, &journal, err))) {
         ledger_view_fini(ret_view);
         return cls;
     }
     merge_rows(ret_view);
     check_source(&r);
-    if (sparse ? ret_view->source[SOURCE_JOURNALLED] > end : ret_view->source[SOURCE_JOURNALLED] != end)
+    if (journal.sparse ? ret_view->source[SOURCE_JOURNALLED] > end : ret_view->source[SOURCE_JOURNALLED] != end)
         say_wrong(ret_view, "journal: %lld records were journalled, its offsets end at %lld",
                   (long long)ret_view->source[SOURCE_JOURNALLED], (long long)end);
-    check_tasks(ret_view, &positions, sparse ? ret_view->source[SOURCE_JOURNALLED] : end, sparse);
+    /* others' topics have no ledger of their source: there are as many as offsets at most */
+    bool counted = journal.sparse && !journal.foreign;
+    check_tasks(ret_view, &positions, counted ? ret_view->source[SOURCE_JOURNALLED] : end, journal.sparse);
     return ERR_NONE;
 }
 

@@ -713,6 +713,7 @@ class Foreign(OnKafka):
             self.wait_for(lambda: process.poll() is not None or self.total('records') + self.total('gap') >= len(lines), 60, 'all of it', 0.5)
             self.stop(process)
         self.assertEqual((self.total('records'), self.total('gap')), (len(lines), 0))
+        self.wikitally('ledger', '--check', '--data-dir', self.directory)
         self.assertIn('others write it, without ticks', self.wikitally('explain', 'watermark', '--data-dir', self.directory).out)
 
     def total(self, column):
