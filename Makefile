@@ -1,6 +1,6 @@
 # What people and CI call; the building itself is Meson's (meson.build). `make help` lists the goals.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check night bench bench-long bench-kafka fuzz chaos coverage install clean
+.PHONY: help build demo test check night bench bench-long bench-kafka fuzz chaos chaos-kafka coverage install clean
 
 PREFIX ?= /usr/local
 
@@ -15,6 +15,7 @@ help:
 	@echo 'make fuzz      each fuzz target for FUZZ_SECONDS (60) seconds'
 	@echo 'make coverage  what of src/ the tests reach, beside its bars; some fifteen minutes'
 	@echo 'make chaos     SEED=N MINUTES=M (5): kills, cuts, failpoints and a bad line at random; the oracle judges'
+	@echo 'make chaos-kafka SEED=N EVENTS=N KILLS=N RESTARTS=N STORM=N: the same on Kafka, with several instances'
 	@echo 'make install   to PREFIX ($(PREFIX)), below DESTDIR'
 	@echo 'make clean     removes build and its siblings'
 
@@ -65,6 +66,12 @@ chaos:
 	@ninja -C build-chaos src/cli/wikitally
 	@WIKITALLY=$(CURDIR)/build-chaos/src/cli/wikitally WIKITALLY_CHECKED=$(CURDIR)/build-chaos/src/cli/wikitally \
 		python3 tests/system/chaos.py $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+
+chaos-kafka: build
+	@tools/deps test
+	@WIKITALLY=$(CURDIR)/build/wikitally python3 tests/system/chaos_kafka.py $(if $(SEED),--seed $(SEED)) \
+		$(if $(EVENTS),--events $(EVENTS)) $(if $(KILLS),--kills $(KILLS)) $(if $(RESTARTS),--restarts $(RESTARTS)) \
+		$(if $(STORM),--storm $(STORM))
 
 install: build
 	@meson configure build -Dprefix=$(PREFIX)
