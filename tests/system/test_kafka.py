@@ -275,6 +275,19 @@ class Content(OnKafka):
         self.assertGreater(len(letters), 3)
         self.assertGreater(self.source_ledger()['duplicate'], 20)
 
+    def test_R5_an_arrival_that_nobody_knows_is_no_timestamp(self):
+        """Events of a recording that say neither when they arrived nor when they were sent, among others."""
+        bare = [json.dumps({'type': 'edit', 'wiki': 'enwiki', 'title': f'T {n}', 'id': n, 'timestamp': 1_780_000_000 + n, 'bot': False, 'user': 'U'}).encode()
+                for n in range(30)]
+        lines = [line for pair in zip(bare, self.synth(30, 53, late=0, duplicates=0).read_bytes().splitlines()) for line in pair]
+        file = self.folder / 'bare.ndjson'
+        file.write_bytes(b''.join(line + b'\n' for line in lines))
+        self.follow(f'replay:{file}')
+        records = self.assert_topic(file)
+        self.assertEqual({r.timestamp == -1 for r in records if r.value in bare}, {True})
+        self.assertEqual({r.timestamp > 0 for r in records if r.value not in bare}, {True})
+        self.assertEqual([arrival is None for _, _, arrival, _ in envelopes_of(self.dump())], [r.value in bare for r in records])
+
     def test_R6_partitions_change_no_sum_where_nothing_is_late(self):
         file = self.synth(4000, 52, late=0)
         one, four = self.judge_both(file)
