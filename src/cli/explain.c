@@ -69,17 +69,18 @@ static void explain_line(struct explaining *e, const struct stored_line *l, stru
         buf_addf(b, "  moved by:    changes and ticks, and canaries of %.*s\n", STR_ARG(l->line.now.topic));
     if (l->line.arrival_us != TIME_NONE)
         print_lag(b, "last record arrived", now - l->line.arrival_us);
-    if (l->line.position < end)
+    if (l->line.position < end) {
         buf_addz(b, "  held back by the task: it has not read all of the journal yet\n");
-    else if (l->line.now.stream_us == TIME_NONE)
+    } else if (l->line.now.stream_us == TIME_NONE) {
         buf_addz(b, "  held back by the source: no change with a usable time came yet\n");
-    else if (e->foreign)
+    } else if (e->foreign) {
         buf_addz(b, "  held back by the topic: others write it, without ticks, and nothing but the partition's next "
                     "change says "
                     "that time goes on\n");
-    else if (now - l->line.now.stream_us > 2 * US_PER_MINUTE)
+    } else if (now - l->line.now.stream_us > 2 * US_PER_MINUTE) {
         buf_addz(b, "  held back by the source: nothing newer came, and no tick could prove the stream quiet (is it "
                     "connected? see \"wikitally doctor source\")\n");
+    }
 }
 
 static bool explain_watermark_line(const struct stored_line *l, void *ctx)
